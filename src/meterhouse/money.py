@@ -1,0 +1,69 @@
+"""Currencies, their minor units (ISO 4217), and the one rounding (rule 6).
+
+Amounts are whole minor units once rounded, and exact decimals before. No float takes part.
+"""
+
+from __future__ import annotations
+
+import csv
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Final, Literal
+
+import polars as pl
+
+from meterhouse.errors import ProjectError
+
+UNIT_AMOUNT: Final = pl.Decimal(38, 12)
+"""Price of one unit in minor units of a currency: 12 places (rule 4.3)."""
+
+AMOUNT_UNROUNDED: Final = pl.Decimal(38, 24)
+"""Quantity x unit amount, exact: 12 + 12 places, below 10^14 minor units."""
+
+Rounding = Literal["half_away_from_zero", "half_even"]
+_POLARS_ROUNDING: Final[dict[Rounding, Literal["half_away_from_zero", "half_to_even"]]] = {
+    "half_away_from_zero": "half_away_from_zero",
+    "half_even": "half_to_even",
+}
+
+
+@cache
+def currencies() -> dict[str, int]:
+    """ISO 4217 codes and how many digits their minor unit has (rule 6.1)."""
+    table = files("meterhouse").joinpath("currencies.csv").read_text(encoding="ascii")
+    return {row["code"]: int(row["minor_digits"]) for row in csv.DictReader(table.splitlines())}
+
+
+def minor_digits(currency: str) -> int:
+    """Digits after the point of a currency: JPY 0, USD 2, KWD 3. Raises ProjectError for an unknown code."""
+    try:
+        return currencies()[currency.upper()]
+    except KeyError:
+        message = f"'{currency}' is not an ISO 4217 currency with a minor unit. Use a code such as USD, EUR, JPY or KWD."
+        raise ProjectError(message) from None
+
+
+def to_minor(amount: Decimal, currency: str) -> Decimal:
+    """Major units to minor units, exact: 1.23 USD is 123."""
+    return amount.scaleb(minor_digits(currency))
+
+
+def to_major(amount_minor: int, currency: str) -> str:
+    """Minor units as text in major units with the currency's digits: 123 is `1.23` in USD and `123` in JPY."""
+    digits = minor_digits(currency)
+    return f"{Decimal(amount_minor).scaleb(-digits):.{digits}f}"
+
+
+def multiply(quantity: pl.Expr, unit_amount_minor: pl.Expr) -> pl.Expr:
+    """Quantity (12 places) x unit amount (12 places), exact to 24 places.
+
+    Polars keeps the larger scale of the two, so the unit amount is widened first; widening both would
+    leave no room for large quantities. A product of 10^14 minor units or more raises, it does not wrap.
+    """
+    return quantity * unit_amount_minor.cast(AMOUNT_UNROUNDED)
+
+
+def round_minor(amount: pl.Expr, rounding: Rounding = "half_away_from_zero") -> pl.Expr:
+    """The one rounding: an exact amount in minor units to whole minor units (rule 6.2)."""
+    return amount.round(0, mode=_POLARS_ROUNDING[rounding]).cast(pl.Int64)

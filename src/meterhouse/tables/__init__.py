@@ -1,0 +1,97 @@
+"""What each table is: columns, types, key, rules and meaning, declared once.
+
+`WAREHOUSE` names every stored table with its partition column and whether rows may ever change.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import dataframely as dy
+
+from meterhouse.tables.conforming import conform, empty, schema_of, verify
+from meterhouse.tables.definitions import Benefits, Customers, FixedPrices, MeteredPrices, Subscriptions, Tiers
+from meterhouse.tables.events import EventConflicts, EventDuplicates, Events, LandedFiles, RejectedEvents
+from meterhouse.tables.facts import (
+    BillingPeriods,
+    CreditLedger,
+    Estimates,
+    Exports,
+    Fingerprints,
+    InvoiceLines,
+    Invoices,
+    RatedLines,
+    Runs,
+    Usage,
+    UsageDaily,
+)
+
+
+class Stored(NamedTuple):
+    """How a table is kept."""
+
+    table: type[dy.Schema]
+    partition: str | None = None
+    append_only: bool = False
+    grows_columns: bool = False
+
+
+WAREHOUSE: Final[dict[str, Stored]] = {
+    "landed_files": Stored(LandedFiles, append_only=True),
+    "events": Stored(Events, "date", grows_columns=True),
+    "rejected_events": Stored(RejectedEvents, "landed_on"),
+    "event_duplicates": Stored(EventDuplicates, "landed_on"),
+    "event_conflicts": Stored(EventConflicts, "landed_on"),
+    "customers": Stored(Customers),
+    "subscriptions": Stored(Subscriptions),
+    "fixed_prices": Stored(FixedPrices),
+    "metered_prices": Stored(MeteredPrices),
+    "tiers": Stored(Tiers),
+    "benefits": Stored(Benefits),
+    "billing_periods": Stored(BillingPeriods),
+    "usage_daily": Stored(UsageDaily, "date"),
+    "usage": Stored(Usage),
+    "invoices": Stored(Invoices, "month", append_only=True),
+    "invoice_lines": Stored(InvoiceLines, append_only=True),
+    "rated_lines": Stored(RatedLines, append_only=True),
+    "credit_ledger": Stored(CreditLedger, append_only=True),
+    "draft_invoices": Stored(Invoices),
+    "draft_invoice_lines": Stored(InvoiceLines),
+    "draft_rated_lines": Stored(RatedLines),
+    "draft_credit_entries": Stored(CreditLedger),
+    "estimates": Stored(Estimates),
+    "runs": Stored(Runs, append_only=True),
+    "fingerprints": Stored(Fingerprints),
+    "exports": Stored(Exports, append_only=True),
+}
+
+__all__ = [
+    "WAREHOUSE",
+    "Benefits",
+    "BillingPeriods",
+    "CreditLedger",
+    "Customers",
+    "Estimates",
+    "EventConflicts",
+    "EventDuplicates",
+    "Events",
+    "Exports",
+    "Fingerprints",
+    "FixedPrices",
+    "InvoiceLines",
+    "Invoices",
+    "LandedFiles",
+    "MeteredPrices",
+    "RatedLines",
+    "RejectedEvents",
+    "Runs",
+    "Stored",
+    "Subscriptions",
+    "Tiers",
+    "Usage",
+    "UsageDaily",
+    "conform",
+    "empty",
+    "schema_of",
+    "verify",
+]

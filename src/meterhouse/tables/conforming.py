@@ -1,0 +1,40 @@
+"""The two checks of a table: `conform` ends a stage, `verify` stands where data is stored or read."""
+
+from __future__ import annotations
+
+import dataframely as dy
+import polars as pl
+
+from meterhouse.errors import WarehouseError
+
+
+def schema_of(table: type[dy.Schema]) -> pl.Schema:
+    """Columns and types of a table, in order."""
+    return pl.Schema({name: column.dtype for name, column in table.columns().items()})
+
+
+def conform(frame: pl.LazyFrame, table: type[dy.Schema]) -> pl.LazyFrame:
+    """Order the columns as the table has them and fail, before any data is read, where a type differs.
+
+    Nothing is cast: a cast could round money silently.
+    """
+    return frame.match_to_schema(schema_of(table), extra_columns="ignore")
+
+
+def empty(table: type[dy.Schema]) -> pl.LazyFrame:
+    """The table without rows."""
+    return pl.LazyFrame(schema=schema_of(table))
+
+
+def verify(frame: pl.DataFrame, table: type[dy.Schema]) -> pl.DataFrame:
+    """Check keys, nulls and rules of rows that are about to be stored; raise WarehouseError naming the broken rules."""
+    conform(frame.lazy(), table).collect_schema()
+    _, failure = table.filter(frame.select(schema_of(table).names()))
+    if failure.counts():
+        broken = ", ".join(f"{rule}: {rows} rows" for rule, rows in sorted(failure.counts().items()))
+        message = (
+            f"Table '{table.__name__}' would break its own rules ({broken}). First such row: "
+            f"{failure.invalid().head(1).to_dicts()}. This is a fault in meterhouse, not in your data: nothing was written."
+        )
+        raise WarehouseError(message)
+    return frame
