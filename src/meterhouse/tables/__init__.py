@@ -10,17 +10,22 @@ from typing import Final, NamedTuple
 import dataframely as dy
 
 from meterhouse.tables.conforming import conform, empty, schema_of, verify
-from meterhouse.tables.definitions import Benefits, Customers, FixedPrices, MeteredPrices, Subscriptions, Tiers
+from meterhouse.tables.definitions import Benefits, Customers, FixedPrices, MeteredPrices, Meters, Subscriptions, Tiers
 from meterhouse.tables.events import EventConflicts, EventDuplicates, Events, LandedFiles, RejectedEvents
 from meterhouse.tables.facts import (
+    Billables,
     BillingPeriods,
+    Charges,
+    CreditDemand,
     CreditLedger,
+    CreditsCarried,
     Estimates,
     Exports,
     Fingerprints,
     InvoiceLines,
     Invoices,
     RatedLines,
+    RatedSteps,
     Runs,
     Usage,
     UsageDaily,
@@ -42,6 +47,7 @@ WAREHOUSE: Final[dict[str, Stored]] = {
     "rejected_events": Stored(RejectedEvents, "landed_on"),
     "event_duplicates": Stored(EventDuplicates, "landed_on"),
     "event_conflicts": Stored(EventConflicts, "landed_on"),
+    "meters": Stored(Meters),
     "customers": Stored(Customers),
     "subscriptions": Stored(Subscriptions),
     "fixed_prices": Stored(FixedPrices),
@@ -68,8 +74,12 @@ WAREHOUSE: Final[dict[str, Stored]] = {
 __all__ = [
     "WAREHOUSE",
     "Benefits",
+    "Billables",
     "BillingPeriods",
+    "Charges",
+    "CreditDemand",
     "CreditLedger",
+    "CreditsCarried",
     "Customers",
     "Estimates",
     "EventConflicts",
@@ -82,7 +92,9 @@ __all__ = [
     "Invoices",
     "LandedFiles",
     "MeteredPrices",
+    "Meters",
     "RatedLines",
+    "RatedSteps",
     "RejectedEvents",
     "Runs",
     "Stored",

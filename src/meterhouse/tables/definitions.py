@@ -17,6 +17,17 @@ from meterhouse.tables.columns import (
 )
 
 
+class Meters(dy.Schema):
+    """One row per meter: what is measured."""
+
+    meter = identifier("The meter.", key=True)
+    name = text("What it is called on an invoice.")
+    unit = text("How its quantities are shown.")
+    aggregation = text("`count`, `sum`, `max`, `min`, `avg`, `unique` or `last` (rule 2.2).")
+    property = text("The property aggregated; null for `count`.", nullable=True)
+    filter = text("Which events count, as canonical JSON (rule 2.1).")
+
+
 class Customers(dy.Schema):
     """One row per customer."""
 

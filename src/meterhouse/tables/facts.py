@@ -71,6 +71,80 @@ class Usage(dy.Schema):
     skipped = count("Events skipped.")
 
 
+class Billables(dy.Schema):
+    """What of a usage is to be priced, per metered price: quantity, less included units, less credits (rule 4.6).
+
+    Stands between the stages and is not stored.
+    """
+
+    subscription_id = identifier("The subscription.", key=True)
+    cycle = count("The cycle.", key=True)
+    price_id = identifier("The metered price.", key=True)
+    product = identifier("The product that the price belongs to.")
+    meter = identifier("The meter.")
+    quantity = quantity("What was measured; null where there is nothing to bill.", nullable=True)
+    included = quantity("Of it, covered by included units.")
+    credited = quantity("Of it, covered by credits.")
+    billed = quantity("Of it, to be priced; never negative (rule 4.3).")
+
+
+class RatedSteps(dy.Schema):
+    """One step of pricing, before it has an invoice. Stands between the stages and is not stored."""
+
+    subscription_id = identifier("The subscription.", key=True)
+    cycle = count("The cycle.", key=True)
+    price_id = identifier("The metered price.", key=True)
+    step = count("The step, from 1.", key=True)
+    over = quantity("Units below the tier.")
+    up_to = quantity("Last unit of the tier; null where it has no end.", nullable=True)
+    quantity = quantity("Units priced here.")
+    unit_amount_minor = unit_amount_minor("Price of one unit.")
+    flat_amount_minor = unit_amount_minor("Paid once for reaching the tier.")
+    amount_minor_unrounded = amount_minor_unrounded("quantity x unit amount + flat amount, exact.")
+
+
+class Charges(dy.Schema):
+    """What a metered price costs in one cycle: its billable, its steps added up, the cap. Not stored."""
+
+    subscription_id = identifier("The subscription.", key=True)
+    cycle = count("The cycle.", key=True)
+    price_id = identifier("The metered price.", key=True)
+    product = identifier("The product that the price belongs to.")
+    meter = identifier("The meter.")
+    currency = text("ISO 4217 code.")
+    quantity = quantity("What was measured; null where there is nothing to bill.", nullable=True)
+    included = quantity("Of it, covered by included units.")
+    credited = quantity("Of it, covered by credits.")
+    billed = quantity("Of it, to be priced.")
+    unpriced = quantity("Of it, above the last tier, so that no price bills it (rule 8.6).")
+    uncapped_minor_unrounded = amount_minor_unrounded("Sum of the steps, before the cap.")
+    amount_minor_unrounded = amount_minor_unrounded("After the cap.")
+
+
+class CreditDemand(dy.Schema):
+    """What a cycle wants from the credits of one meter. Stands between the stages and is not stored."""
+
+    subscription_id = identifier("The subscription.", key=True)
+    cycle = count("The cycle.", key=True)
+    meter = identifier("The meter.", key=True)
+    customer_id = identifier("Whose.")
+    product = identifier("The product, whose benefits grant the units.")
+    period_start = instant("First instant of the cycle.")
+    period_end = instant("First instant after it.")
+    is_closed = flag("The cycle is over: what is left is carried over or forfeited.")
+    is_last = flag("The subscription ends with this cycle: nothing is carried over.")
+    wanted = quantity("Units that credits may cover; never negative.")
+
+
+class CreditsCarried(dy.Schema):
+    """Units carried over into a cycle from one that is already final. Stands between the stages and is not stored."""
+
+    subscription_id = identifier("The subscription.", key=True)
+    meter = identifier("The meter.", key=True)
+    cycle = count("The cycle that they are carried into.")
+    units = quantity("How many; whole units (rule 5.5).")
+
+
 class RatedLines(dy.Schema):
     """One step of pricing: so many units at one tier's price."""
 
