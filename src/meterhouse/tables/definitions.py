@@ -5,50 +5,41 @@ from __future__ import annotations
 import dataframely as dy
 import polars as pl
 
-from meterhouse.tables.columns import (
-    amount_minor,
-    count,
-    flag,
-    identifier,
-    instant,
-    quantity,
-    text,
-    unit_amount_minor,
-)
+from meterhouse.tables import columns as column
 
 
 class Meters(dy.Schema):
     """One row per meter: what is measured."""
 
-    meter = identifier("The meter.", key=True)
-    name = text("What it is called on an invoice.")
-    unit = text("How its quantities are shown.")
-    aggregation = text("`count`, `sum`, `max`, `min`, `avg`, `unique` or `last` (rule 2.2).")
-    property = text("The property aggregated; null for `count`.", nullable=True)
-    filter = text("Which events count, as canonical JSON (rule 2.1).")
+    meter = column.identifier("The meter.", key=True)
+    name = column.text("What it is called on an invoice.")
+    unit = column.text("How its quantities are shown.")
+    aggregation = column.text("`count`, `sum`, `max`, `min`, `avg`, `unique` or `last` (rule 2.2).")
+    property = column.text("The property aggregated; null for `count`.", nullable=True)
+    filter_json = column.text("Which events count, as canonical JSON (rule 2.1).")
 
 
 class Customers(dy.Schema):
     """One row per customer."""
 
-    customer_id = identifier("The customer's id.", key=True)
-    external_id = identifier("The customer's id in the sender's books; the same id where none is given.")
-    name = text("What the customer is called on an invoice.")
+    customer_id = column.identifier("The customer's id.", key=True)
+    external_id = column.identifier("The customer's id in the sender's books; the same id where none is given.")
+    name = column.text("What the customer is called on an invoice.")
 
 
 class Subscriptions(dy.Schema):
     """One row per subscription: one customer on one product (rule 3.1)."""
 
-    subscription_id = identifier("The subscription's id.", key=True)
-    customer_id = identifier("Who pays.")
-    product = identifier("What is subscribed to.")
-    started_at = instant("First instant.")
-    ends_at = instant("Asked end; null where there is none.", nullable=True)
-    end = text("`at_once`: ends at `ends_at`. `period_end`: ends with the period that holds `ends_at` (rule 3.4).")
-    interval = text("`day`, `week`, `month`, `quarter` or `year`.")
-    interval_count = count("How many intervals make a period.")
-    anchor = instant("Where the boundaries are counted from (rule 3.2).")
-    timezone = text("Where the boundaries are local (rule 3.2).")
+    subscription_id = column.identifier("The subscription's id.", key=True)
+    customer_id = column.identifier("Who pays.")
+    product = column.identifier("What is subscribed to.")
+    started_at = column.instant("First instant.")
+    ends_at = column.instant("Asked end; null where there is none.", nullable=True)
+    end = column.text("`at_once`: ends at `ends_at`. `period_end`: ends with the period that holds `ends_at` (rule 3.4).")
+    interval = column.text("`day`, `week`, `month`, `quarter` or `year`.")
+    interval_count = column.count("How many intervals make a period.")
+    anchor = column.instant("Where the boundaries are counted from (rule 3.2).")
+    timezone = column.text("Where the boundaries are local (rule 3.2).")
 
     @dy.rule()
     def ends_after_it_starts(cls) -> pl.Expr:
@@ -58,34 +49,34 @@ class Subscriptions(dy.Schema):
 class FixedPrices(dy.Schema):
     """One row per fixed price of a product: an amount a period."""
 
-    product = identifier("The product.", key=True)
-    price_id = identifier("The price.", key=True)
-    currency = text("ISO 4217 code.")
-    amount_minor = amount_minor("Amount a period.")
-    in_advance = flag("Billed when the period starts; else when it ends.")
+    product = column.identifier("The product.", key=True)
+    price_id = column.identifier("The price.", key=True)
+    currency = column.text("ISO 4217 code.")
+    amount_minor = column.amount_minor("Amount a period.")
+    in_advance = column.flag("Billed when the period starts; else when it ends.")
 
 
 class MeteredPrices(dy.Schema):
     """One row per metered price of a product."""
 
-    product = identifier("The product.", key=True)
-    price_id = identifier("The price.", key=True)
-    meter = identifier("What is measured.")
-    currency = text("ISO 4217 code.")
-    volume = flag("All units at the price of the tier the total falls in; else each unit at its own tier's price.")
-    included = quantity("Units that cost nothing, each period.")
-    cap_minor = amount_minor("Most that a period can cost; null where there is no cap.", nullable=True)
+    product = column.identifier("The product.", key=True)
+    price_id = column.identifier("The price.", key=True)
+    meter = column.identifier("What is measured.")
+    currency = column.text("ISO 4217 code.")
+    volume = column.flag("All units at the price of the tier the total falls in; else each unit at its own tier's price.")
+    included = column.quantity("Units that cost nothing, each period.")
+    cap_minor = column.amount_minor("Most that a period can cost; null where there is no cap.", nullable=True)
 
 
 class Tiers(dy.Schema):
     """One row per tier of a metered price: the units above `over`, up to and with `up_to` (rule 4.2)."""
 
-    product = identifier("The product.", key=True)
-    price_id = identifier("The price.", key=True)
-    over = quantity("Units below this tier.", key=True)
-    up_to = quantity("Last unit of this tier; null where it has no end.", nullable=True)
-    unit_amount_minor = unit_amount_minor("Price of one unit.")
-    flat_amount_minor = unit_amount_minor("Paid once when the tier is reached.")
+    product = column.identifier("The product.", key=True)
+    price_id = column.identifier("The price.", key=True)
+    over = column.quantity("Units below this tier.", key=True)
+    up_to = column.quantity("Last unit of this tier; null where it has no end.", nullable=True)
+    unit_amount_minor = column.unit_amount_minor("Price of one unit.")
+    flat_amount_minor = column.unit_amount_minor("Paid once when the tier is reached.")
 
     @dy.rule()
     def tier_is_not_empty(cls) -> pl.Expr:
@@ -95,9 +86,9 @@ class Tiers(dy.Schema):
 class Benefits(dy.Schema):
     """One row per meter credits benefit of a product: units granted at the start of every cycle."""
 
-    product = identifier("The product.", key=True)
-    benefit_id = identifier("The benefit.", key=True)
-    meter = identifier("Whose units are granted.")
-    units = quantity("Units a cycle.")
-    rollover = flag("Unused units pass to the next cycle, truncated to whole units (rule 5.5).")
-    priority = count("Lower is used first (rule 5.3).")
+    product = column.identifier("The product.", key=True)
+    benefit_id = column.identifier("The benefit.", key=True)
+    meter = column.identifier("Whose units are granted.")
+    units = column.quantity("Units a cycle.")
+    rollover = column.flag("Unused units pass to the next cycle, truncated to whole units (rule 5.5).")
+    priority = column.count("Lower is used first (rule 5.3).")

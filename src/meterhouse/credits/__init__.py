@@ -1,0 +1,1 @@
+"""Grants to ledger: burn-down, rollover, forfeiture."""

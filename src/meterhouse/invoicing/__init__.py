@@ -1,0 +1,1 @@
+"""Charges and ledger to invoices: periods, lines, numbers."""

@@ -1,0 +1,1 @@
+"""Files to events: shapes, checks, typing, duplicates."""

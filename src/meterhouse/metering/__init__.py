@@ -1,0 +1,1 @@
+"""Events to usage: filters, aggregations, daily states."""

@@ -1,0 +1,1 @@
+"""Usage and prices to rated steps: included units, tiers, cap."""
