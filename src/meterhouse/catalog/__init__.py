@@ -1,1 +1,27 @@
 """What people configure: meters, products with prices and benefits, settings; reads and checks a project folder."""
+
+from meterhouse.catalog.filters import FIXED_PROPERTIES, Clause, Filter
+from meterhouse.catalog.meters import Aggregation, Meter
+from meterhouse.catalog.people import read_people
+from meterhouse.catalog.products import FixedPrice, MeterCredits, Product, Tier, TieredPrice, UnitPrice
+from meterhouse.catalog.project import Catalog, Project, read_project
+from meterhouse.catalog.settings import Settings
+
+__all__ = [
+    "FIXED_PROPERTIES",
+    "Aggregation",
+    "Catalog",
+    "Clause",
+    "Filter",
+    "FixedPrice",
+    "Meter",
+    "MeterCredits",
+    "Product",
+    "Project",
+    "Settings",
+    "Tier",
+    "TieredPrice",
+    "UnitPrice",
+    "read_people",
+    "read_project",
+]

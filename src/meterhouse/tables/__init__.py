@@ -10,7 +10,16 @@ from typing import Final, NamedTuple
 import dataframely as dy
 
 from meterhouse.tables.conforming import conform, empty, schema_of, verify
-from meterhouse.tables.definitions import Benefits, Customers, FixedPrices, MeteredPrices, Meters, Subscriptions, Tiers
+from meterhouse.tables.definitions import (
+    Benefits,
+    Customers,
+    FixedPrices,
+    MeteredPrices,
+    Meters,
+    RejectedRows,
+    Subscriptions,
+    Tiers,
+)
 from meterhouse.tables.events import EventConflicts, EventDuplicates, Events, LandedFiles, RejectedEvents
 from meterhouse.tables.facts import (
     Billables,
@@ -50,6 +59,7 @@ WAREHOUSE: Final[dict[str, Stored]] = {
     "meters": Stored(Meters),
     "customers": Stored(Customers),
     "subscriptions": Stored(Subscriptions),
+    "rejected_rows": Stored(RejectedRows),
     "fixed_prices": Stored(FixedPrices),
     "metered_prices": Stored(MeteredPrices),
     "tiers": Stored(Tiers),
@@ -96,6 +106,7 @@ __all__ = [
     "RatedLines",
     "RatedSteps",
     "RejectedEvents",
+    "RejectedRows",
     "Runs",
     "Stored",
     "Subscriptions",

@@ -92,3 +92,12 @@ class Benefits(dy.Schema):
     units = column.quantity("Units a cycle.")
     rollover = column.flag("Unused units pass to the next cycle, truncated to whole units (rule 5.5).")
     priority = column.count("Lower is used first (rule 5.3).")
+
+
+class RejectedRows(dy.Schema):
+    """One row per customer or subscription that cannot be used, as it was in its file."""
+
+    path = column.text("The file.")
+    row = column.count("Row in the file, from 1; 0 where rows are at odds with each other.")
+    explanation = column.text("What was wrong, what was expected, how to mend it.")
+    record = column.text("The row as JSON.")

@@ -1,0 +1,70 @@
+"""What makes an event count: Polar's filters, nested `and`/`or` of clauses (rule 2.1)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator
+
+Operator = Literal["eq", "ne", "gt", "gte", "lt", "lte", "like", "not_like"]
+
+FIXED_PROPERTIES: Final = ("name", "source", "timestamp")
+"""Properties that are fields of the event itself and not of its metadata; `timestamp` is unix seconds."""
+
+_LONGEST_TEXT: Final = 1000
+_NUMBER_LIMIT: Final = Decimal(10) ** 15
+_PLACES: Final = 12
+
+
+def _exact_value(value: object) -> str | bool | Decimal:
+    """A filter's value as one of three types; a number as Decimal, so that 1 and 1.0 are the same filter."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if len(value) > _LONGEST_TEXT:
+            message = f"text of a filter may have {_LONGEST_TEXT} characters; this has {len(value)}"
+            raise ValueError(message)
+        return value
+    if isinstance(value, int | Decimal):
+        return _exact_number(Decimal(value))
+    message = f"expected a text, a number, true or false; found {value!r}"
+    raise ValueError(message)
+
+
+def _exact_number(number: Decimal) -> Decimal:
+    if not number.is_finite() or abs(number) >= _NUMBER_LIMIT:
+        message = f"a number of a filter must be below 10^15 in size (rule 1.7); found {number}"
+        raise ValueError(message)
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > _PLACES:
+        message = f"a number of a filter may have {_PLACES} places (rule 1.7); found {number}"
+        raise ValueError(message)
+    return number
+
+
+FilterValue = Annotated[str | bool | Decimal, PlainValidator(_exact_value)]
+
+
+class Clause(BaseModel):
+    """One comparison of one property, e.g. `model eq gpt-4`. A missing property matches nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    property: str = Field(min_length=1, description="`name`, `source`, `timestamp`, or a path into the metadata.")
+    operator: Operator = Field(description="How to compare; `like` is 'contains', without wildcards.")
+    value: FilterValue = Field(description="A text, a number, true or false.")
+
+    @field_validator("property")
+    @classmethod
+    def _without_prefix(cls, value: str) -> str:
+        return value.removeprefix("metadata.")
+
+
+class Filter(BaseModel):
+    """`and` or `or` of clauses and of further filters. Without clauses it matches every event."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    conjunction: Literal["and", "or"] = Field("and", description="Whether all must match, or any.")
+    clauses: tuple[Clause | Filter, ...] = Field((), description="Comparisons, or filters again.")

@@ -1,0 +1,117 @@
+"""Definitions as rows: prices of every kind in the same two tables."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, assert_never
+
+import polars as pl
+
+from meterhouse.catalog.products import FixedPrice, Tier, TieredPrice, UnitPrice, unit_amount_minor, whole_minor
+from meterhouse.tables import Benefits, FixedPrices, MeteredPrices, Meters, Tiers, schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import dataframely as dy
+
+    from meterhouse.catalog.meters import Meter
+    from meterhouse.catalog.products import Product
+
+Rows = list[dict[str, Any]]
+
+
+def meter_rows(meters: Mapping[str, Meter]) -> pl.DataFrame:
+    """One row per meter."""
+    return _frame(
+        Meters,
+        (
+            {
+                "meter": key,
+                "name": meter.name or key,
+                "unit": meter.unit,
+                "aggregation": meter.aggregation.func,
+                "property": meter.aggregation.property,
+                "filter_json": meter.matching().model_dump_json(),
+            }
+            for key, meter in meters.items()
+        ),
+    )
+
+
+def product_rows(products: Mapping[str, Product], currency: str) -> dict[str, pl.DataFrame]:
+    """The tables `fixed_prices`, `metered_prices`, `tiers` and `benefits`. Raises ValueError naming price and fault."""
+    fixed: Rows = []
+    metered: Rows = []
+    tiers: Rows = []
+    for product, definition in products.items():
+        for price in definition.prices:
+            key = {"product": product, "price_id": price.id}
+            try:
+                if isinstance(price, FixedPrice):
+                    fixed.append(key | _fixed_row(price, price.currency or currency))
+                else:
+                    metered.append(key | _metered_row(price, price.currency or currency))
+                    tiers.extend(key | row for row in _tier_rows(price, price.currency or currency))
+            except ValueError as fault:
+                message = f"product '{product}', price '{price.id}': {fault}"
+                raise ValueError(message) from fault
+    benefits = (
+        {"product": product, "benefit_id": benefit.id} | benefit.model_dump(exclude={"id", "kind"})
+        for product, definition in products.items()
+        for benefit in definition.benefits
+    )
+    return {
+        "fixed_prices": _frame(FixedPrices, fixed),
+        "metered_prices": _frame(MeteredPrices, metered),
+        "tiers": _frame(Tiers, tiers),
+        "benefits": _frame(Benefits, benefits),
+    }
+
+
+def _fixed_row(price: FixedPrice, currency: str) -> dict[str, Any]:
+    return {
+        "currency": currency,
+        "amount_minor": whole_minor(price.amount, currency),
+        "in_advance": price.billed == "in_advance",
+    }
+
+
+def _metered_row(price: UnitPrice | TieredPrice, currency: str) -> dict[str, Any]:
+    return {
+        "meter": price.meter,
+        "currency": currency,
+        "volume": price.kind == "volume",
+        "included": price.included,
+        "cap_minor": None if price.cap is None else whole_minor(price.cap, currency),
+    }
+
+
+def _tier_rows(price: UnitPrice | TieredPrice, currency: str) -> Rows:
+    rows: Rows = []
+    over = Decimal(0)
+    for tier in _tiers(price):
+        rows.append(
+            {
+                "over": over,
+                "up_to": tier.up_to,
+                "unit_amount_minor": unit_amount_minor(tier.amount, price.per, currency),
+                "flat_amount_minor": unit_amount_minor(tier.flat, Decimal(1), currency),
+            }
+        )
+        over = tier.up_to if tier.up_to is not None else over
+    return rows
+
+
+def _tiers(price: UnitPrice | TieredPrice) -> tuple[Tier, ...]:
+    match price:
+        case UnitPrice(amount=amount):
+            return (Tier(amount=amount),)
+        case TieredPrice(tiers=tiers):
+            return tiers
+        case _:
+            assert_never(price)
+
+
+def _frame(table: type[dy.Schema], rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=schema_of(table), orient="row")
