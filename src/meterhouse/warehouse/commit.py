@@ -1,0 +1,96 @@
+"""Commits that are compare-and-set, tried again on conflict, and on the disk when they return.
+
+Delta's own rules let an overwrite and a concurrent append both through, and leave half of each. Here every commit
+must follow the version that was read, or it fails and is computed again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import unquote
+
+from deltalake import CommitProperties, Transaction, WriterProperties
+from deltalake.exceptions import CommitFailedError
+
+from meterhouse.errors import WarehouseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from deltalake import DeltaTable
+
+ATTEMPTS: Final = 12
+PARQUET: Final = WriterProperties(compression="ZSTD")
+
+Result = TypeVar("Result")
+
+
+def compare_and_set(once: tuple[str, int] | None = None) -> CommitProperties:
+    """Properties of a commit that fails where another came between, and that records `once` in the same commit."""
+    transactions = None if once is None else [Transaction(app_id=once[0], version=once[1])]
+    return CommitProperties(max_commit_retries=0, app_transactions=transactions)
+
+
+def until_it_holds(table: str, attempt: Callable[[], Result]) -> Result:
+    """Run a read-compute-commit again until no other writer came between."""
+    for tries in range(ATTEMPTS):
+        try:
+            return attempt()
+        except CommitFailedError as conflict:
+            if tries + 1 == ATTEMPTS:
+                message = (
+                    f"Table '{table}' could not be written: another writer changed it {ATTEMPTS} times meanwhile "
+                    f"({conflict}). Nothing of this write was stored; wait for the other run and run again."
+                )
+                raise WarehouseError(message) from conflict
+        # Writers that collided must not wake together; the process id differs between them without a random number.
+        time.sleep(0.005 * (tries + 1) * (1 + os.getpid() % 7))
+    raise AssertionError
+
+
+def make_durable(handle: DeltaTable) -> None:
+    """Put the handle's newest commit on the disk: data files, their folders, the log and its folder.
+
+    delta-rs leaves this to the system, and a power cut then loses a commit that was reported as done.
+    """
+    root = table_folder(handle)
+    log = root / "_delta_log"
+    version = f"{handle.version():020d}"
+    commit = log / f"{version}.json"
+    data = [root / path for path in _added(commit)]
+    sync_files([*data, commit, *log.glob(f"{version}.checkpoint*"), *log.glob("_last_checkpoint")])
+    sync_folders([*(path.parent for path in data), log, root, root.parent])
+
+
+def table_folder(handle: DeltaTable) -> Path:
+    """Where the table's files are."""
+    return Path(unquote(handle.table_uri.removeprefix("file://")))
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Wait until the contents of files are on the disk."""
+    for path in paths:
+        _sync(path, os.O_RDONLY)
+
+
+def sync_folders(paths: Iterable[Path]) -> None:
+    """Wait until the names in folders are on the disk."""
+    for path in sorted(set(paths)):
+        _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _added(commit: Path) -> list[str]:
+    actions = (json.loads(line) for line in commit.read_text(encoding="utf-8").splitlines())
+    return [unquote(action["add"]["path"]) for action in actions if "add" in action]

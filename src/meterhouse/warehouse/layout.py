@@ -1,0 +1,119 @@
+"""How a declared table looks in Delta, and whether a stored one still looks like that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import polars as pl
+from deltalake import DeltaTable, Field, Schema
+from deltalake.schema import ArrayType, PrimitiveType
+
+from meterhouse.errors import WarehouseError
+from meterhouse.tables import Stored, schema_of
+from meterhouse.tables.columns import INSTANT, QUANTITY
+
+PROPERTY_TYPES: Final[dict[str, pl.DataType]] = {"number": QUANTITY, "text": pl.String(), "flag": pl.Boolean()}
+"""Kind of a typed property column, which is the first word of its name, and its type."""
+
+_FORBIDDEN: Final = frozenset(" ,;{}()\n\t=")
+_DELTA_NAMES: Final[dict[pl.DataType, str]] = {
+    pl.String(): "string",
+    pl.Int64(): "long",
+    pl.Boolean(): "boolean",
+    pl.Date(): "date",
+    INSTANT: "timestamp",
+}
+
+
+def delta_schema(stored: Stored) -> Schema:
+    """The table as Delta declares it; nulls are checked by `verify`, not by Delta."""
+    return Schema([Field(name, _delta_type(dtype)) for name, dtype in schema_of(stored.table).items()])
+
+
+def configuration(stored: Stored) -> dict[str, str | None]:
+    """Table properties, kept in the table's own log.
+
+    No minima and maxima in the log: Delta keeps decimals there as floats and instants to the millisecond, and a reader
+    that skips files by them can miss rows. Parquet's own statistics are exact. Nothing expires by itself.
+    """
+    return {
+        "delta.appendOnly": "true" if stored.append_only else "false",
+        "delta.dataSkippingNumIndexedCols": "0",
+        "delta.enableExpiredLogCleanup": "false",
+        "delta.logRetentionDuration": "interval 36500 days",
+    }
+
+
+def refuse_drift(name: str, stored: Stored, handle: DeltaTable) -> None:
+    """Raise where the stored table has other columns or types than this program declares."""
+    found = {field.name: field.type for field in handle.schema().fields}
+    expected = {name: _delta_type(dtype) for name, dtype in schema_of(stored.table).items()}
+    differences = [
+        f"column '{column}' is {_shown(found.get(column))}, expected {_shown(expected.get(column))}"
+        for column in sorted(found.keys() | expected.keys())
+        if found.get(column) != expected.get(column) and not (column not in expected and stored.grows_columns)
+    ]
+    if differences:
+        message = (
+            f"Stored table '{name}' at {handle.table_uri} was written by another version of meterhouse: "
+            f"{'; '.join(differences)}. Use that version, or set another `warehouse` folder and land the events again."
+        )
+        raise WarehouseError(message)
+
+
+def refuse_columns(name: str, stored: Stored, frame: pl.DataFrame) -> None:
+    """Raise where rows to be written lack a column, have one too many, or another type. Delta would cast silently."""
+    expected = schema_of(stored.table)
+    extra = {column: dtype for column, dtype in frame.schema.items() if column not in expected}
+    differences = [
+        f"column '{column}' is {frame.schema.get(column, 'missing')}, expected {dtype}"
+        for column, dtype in expected.items()
+        if frame.schema.get(column) != dtype
+    ]
+    differences += [
+        f"column '{column}' ({dtype}) is not one of the table's columns"
+        for column, dtype in extra.items()
+        if not (stored.grows_columns and _is_property(column, dtype))
+    ]
+    if differences:
+        message = (
+            f"Rows for table '{name}' do not have its columns: {'; '.join(differences)}. "
+            f"This is a fault in meterhouse, not in your data: nothing was written."
+        )
+        raise WarehouseError(message)
+
+
+def refuse_folded(name: str, handle: DeltaTable, frame: pl.DataFrame) -> None:
+    """Raise where a column of the rows differs from another one only in case: Delta would take them for one."""
+    names = {field.name for field in handle.schema().fields} | set(frame.columns)
+    spellings = Counter(name.casefold() for name in names)
+    folded = sorted(name for name in names if spellings[name.casefold()] > 1)
+    if folded:
+        message = (
+            f"Columns {folded} of table '{name}' differ only in case, and would be one column. "
+            f"This is a fault in meterhouse, which should encode one of them: nothing was written."
+        )
+        raise WarehouseError(message)
+
+
+def extra_columns(stored: Stored, handle: DeltaTable) -> list[str]:
+    """Names of the property columns that a stored table has grown, sorted."""
+    return sorted({field.name for field in handle.schema().fields} - schema_of(stored.table).keys())
+
+
+def _is_property(column: str, dtype: pl.DataType) -> bool:
+    kind, _, encoded = column.partition("_")
+    return PROPERTY_TYPES.get(kind) == dtype and bool(encoded) and _FORBIDDEN.isdisjoint(encoded)
+
+
+def _delta_type(dtype: pl.DataType) -> PrimitiveType | ArrayType:
+    if isinstance(dtype, pl.Decimal):
+        return PrimitiveType(f"decimal({dtype.precision},{dtype.scale})")
+    if dtype == pl.List(pl.String()):
+        return ArrayType(PrimitiveType("string"), contains_null=True)
+    return PrimitiveType(_DELTA_NAMES[dtype])
+
+
+def _shown(dtype: object) -> str:
+    return "missing" if dtype is None else str(dtype)

@@ -1,0 +1,315 @@
+"""The warehouse: the declared tables, as Delta tables in one folder.
+
+A write is checked, sorted by key, committed against the version that was read, and on the disk when it returns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from meterhouse.errors import WarehouseError
+from meterhouse.tables import WAREHOUSE, Stored, empty, schema_of, verify
+from meterhouse.warehouse.commit import PARQUET, compare_and_set, make_durable, until_it_holds
+from meterhouse.warehouse.layout import (
+    configuration,
+    delta_schema,
+    extra_columns,
+    refuse_columns,
+    refuse_drift,
+    refuse_folded,
+)
+from meterhouse.warehouse.lock import WriterLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+
+class Warehouse:
+    """Reads and writes the tables that `tables.WAREHOUSE` declares, in a folder."""
+
+    def __init__(self, root: str) -> None:
+        if "://" in root:
+            message = f"Warehouse '{root}' is not a local folder. Only local folders are supported so far."
+            raise WarehouseError(message)
+        self.root = Path(root).absolute()
+        self._lock = WriterLock(self.root)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """One writer at a time; raises WarehouseBusy, saying who, where another process writes."""
+        return self._lock.held()
+
+    def exists(self, table: str) -> bool:
+        """Whether the table was ever written."""
+        _declared(table)
+        return DeltaTable.is_deltatable(str(self.root / table))
+
+    def version(self, table: str) -> int | None:
+        """Version of the table; None where it was never written."""
+        handle = self._open(table)
+        return None if handle is None else handle.version()
+
+    def versions(self) -> dict[str, int]:
+        """Version of each table that was ever written."""
+        found = {table: self.version(table) for table in WAREHOUSE}
+        return {table: version for table, version in found.items() if version is not None}
+
+    def scan(self, table: str, version: int | None = None) -> pl.LazyFrame:
+        """The table's rows in no order, as of one version; property columns come last, sorted by name."""
+        handle = self._open(table, version)
+        return empty(_declared(table).table) if handle is None else _rows(handle, _declared(table))
+
+    def file_uris(self, table: str) -> list[str]:
+        """Parquet files that make up the table now. The folder holds older ones as well: never read it by a pattern."""
+        handle = self._open(table)
+        return [] if handle is None else sorted(handle.file_uris())
+
+    def replace(self, table: str, frame: pl.DataFrame, where: str | None = None) -> bool:
+        """Replace all rows, or those of the partitions that `where` names; False where they were the same already.
+
+        `where` is SQL on the partition column with dates as text: `date >= '2026-01-01' AND date <= '2026-01-31'`.
+        """
+        return self.update(table, lambda _: frame, where)
+
+    def update(self, table: str, change: Callable[[pl.LazyFrame], pl.DataFrame], where: str | None = None) -> bool:
+        """Replace rows by what `change` makes of them; computed again where another writer came between."""
+        stored = _declared(table)
+        if stored.append_only:
+            message = f"Table '{table}' is append-only: its rows prove what was billed. Append a correction instead."
+            raise WarehouseError(message)
+
+        def attempt() -> bool:
+            handle = self._open(table)
+            before = empty(stored.table) if handle is None else _within(_rows(handle, stored), table, handle, where)
+            after = _checked(table, change(before))
+            _refuse_outside(table, after, where)
+            if _same_rows(before, after, stored):
+                return False
+            handle = handle or self._create(table)
+            refuse_folded(table, handle, after)
+            _overwrite(handle, stored, after, where)
+            return True
+
+        return until_it_holds(table, attempt)
+
+    def append(self, table: str, frame: pl.DataFrame, once: tuple[str, int] | None = None) -> bool:
+        """Add rows; False where there are none, or where `once` (an application and its sequence) was written already.
+
+        A sequence counts as written when that application wrote it or a higher one.
+        """
+        rows = _checked(table, frame)
+
+        def attempt() -> bool:
+            handle = self._open(table) or self._create(table)
+            if once is None and rows.is_empty():
+                return False
+            if once is not None and _sequence(handle, once[0]) >= once[1]:
+                return False
+            self._refuse_stored_keys(table, handle, rows)
+            refuse_folded(table, handle, rows)
+            _append(handle, _declared(table), rows, once)
+            return True
+
+        return until_it_holds(table, attempt)
+
+    def sequence(self, table: str, application: str) -> int:
+        """The highest sequence that `append` wrote for an application; -1 before the first."""
+        handle = self._open(table)
+        return -1 if handle is None else _sequence(handle, application)
+
+    def refuse_append(self, table: str, frame: pl.DataFrame) -> None:
+        """Raise what `append` would raise, without writing."""
+        rows = _checked(table, frame)
+        handle = self._open(table)
+        if handle is not None:
+            self._refuse_stored_keys(table, handle, rows)
+
+    def compact(self, table: str, files: int = 8) -> bool:
+        """Join the small files of each partition that has more than `files`; False where there is none."""
+
+        def attempt() -> bool:
+            handle = self._open(table)
+            crowded = [] if handle is None else _crowded(handle, _declared(table), files)
+            if handle is None or not crowded:
+                return False
+            for partition in crowded:
+                handle.optimize.compact(
+                    partition_filters=partition, writer_properties=PARQUET, commit_properties=compare_and_set()
+                )
+                make_durable(handle)
+            return True
+
+        return until_it_holds(table, attempt)
+
+    def _open(self, table: str, version: int | None = None) -> DeltaTable | None:
+        """One pinned handle: what is read and what is committed belong to the same version."""
+        if not self.exists(table):
+            if version is None:
+                return None
+            message = f"Table '{table}' has no version {version}: it was never written in {self.root}."
+            raise WarehouseError(message)
+        try:
+            handle = DeltaTable(str(self.root / table), version=version)
+        except (DeltaError, TableNotFoundError, OSError) as fault:
+            wanted = "" if version is None else f" at version {version}"
+            message = (
+                f"Table '{table}' in {self.root} cannot be read{wanted} ({fault}). "
+                f"Ask for a version between 0 and the newest, or restore the folder from a backup."
+            )
+            raise WarehouseError(message) from fault
+        refuse_drift(table, _declared(table), handle)
+        return handle
+
+    def _create(self, table: str) -> DeltaTable:
+        """Create the empty table, or open it where another writer was quicker."""
+        stored = _declared(table)
+        handle = DeltaTable.create(
+            str(self.root / table),
+            delta_schema(stored),
+            mode="ignore",
+            partition_by=stored.partition,
+            configuration=configuration(stored),
+        )
+        make_durable(handle)
+        return handle
+
+    def _refuse_stored_keys(self, table: str, handle: DeltaTable, rows: pl.DataFrame) -> None:
+        """A key of an append-only table is written once: an invoice twice would be billed twice."""
+        stored = _declared(table)
+        if not stored.append_only:
+            return
+        key = stored.table.primary_key()
+        keys = rows.lazy().select(key)
+        again = keys.join(_rows(handle, stored), on=key, how="semi", nulls_equal=True).head(1).collect()
+        if not again.is_empty():
+            message = (
+                f"Append-only table '{table}' holds {again.to_dicts()[0]} already and would get it twice. "
+                f"This is a fault in meterhouse, not in your data: nothing was written."
+            )
+            raise WarehouseError(message)
+
+
+def _declared(table: str) -> Stored:
+    try:
+        return WAREHOUSE[table]
+    except KeyError:
+        message = f"The warehouse has no table '{table}'. Known tables: {', '.join(sorted(WAREHOUSE))}."
+        raise WarehouseError(message) from None
+
+
+def _rows(handle: DeltaTable, stored: Stored) -> pl.LazyFrame:
+    return pl.scan_delta(handle).select(*schema_of(stored.table).names(), *extra_columns(stored, handle))
+
+
+def _checked(table: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows with exact columns and types, verified, sorted so that equal content is written as equal bytes."""
+    stored = _declared(table)
+    refuse_columns(table, stored, frame)
+    declared = schema_of(stored.table).names()
+    extra = sorted(set(frame.columns) - set(declared))
+    return verify(frame, stored.table).select(*declared, *extra).sort(_order(stored))
+
+
+def _order(stored: Stored) -> list[str]:
+    return list(dict.fromkeys(chain([stored.partition] if stored.partition else [], stored.table.primary_key())))
+
+
+def _within(rows: pl.LazyFrame, table: str, handle: DeltaTable, where: str | None) -> pl.LazyFrame:
+    """The stored rows that `where` names, by the partition values themselves, so that other files are not read."""
+    if where is None:
+        return rows
+    name = _partition(table)
+    values = pl.Series(name, [partition[name] for partition in handle.partitions()], pl.String)
+    named = _matching(table, values, where)
+    typed = named.str.to_date() if schema_of(_declared(table).table)[name] == pl.Date() else named
+    return rows.filter(pl.col(name).is_in(typed.implode()))
+
+
+def _refuse_outside(table: str, rows: pl.DataFrame, where: str | None) -> None:
+    if where is None:
+        return
+    values = rows[_partition(table)].unique().cast(pl.String)
+    outside = values.filter(~values.is_in(_matching(table, values, where).implode())).sort()
+    if len(outside):
+        message = (
+            f"Rows for table '{table}' lie outside the partitions replaced ({where}): {outside.head(5).to_list()}. "
+            f"This is a fault in meterhouse, not in your data: nothing was written."
+        )
+        raise WarehouseError(message)
+
+
+def _matching(table: str, values: pl.Series, where: str) -> pl.Series:
+    """Partition values, as text, that `where` names. Dates as ISO text sort and compare as dates do."""
+    try:
+        return values.to_frame().filter(pl.sql_expr(where)).to_series()
+    except pl.exceptions.PolarsError as fault:
+        message = (
+            f"Table '{table}' cannot be replaced where {where} ({fault}). Name only its partition column "
+            f"'{values.name}', and write dates as text: '2026-01-31'."
+        )
+        raise WarehouseError(message) from fault
+
+
+def _partition(table: str) -> str:
+    partition = _declared(table).partition
+    if partition is None:
+        message = f"Table '{table}' has no partitions: replace it as a whole, without `where`."
+        raise WarehouseError(message)
+    return partition
+
+
+def _same_rows(before: pl.LazyFrame, after: pl.DataFrame, stored: Stored) -> bool:
+    if before.select(pl.len()).collect().item() != after.height:
+        return False
+    schema = before.collect_schema()
+    lacking = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in after.columns]
+    grown = [pl.lit(None, dtype).alias(name) for name, dtype in after.schema.items() if name not in schema]
+    columns = sorted({*schema.names(), *after.columns})
+    old = before.with_columns(grown).select(columns).collect().sort(_order(stored))
+    return old.equals(after.with_columns(lacking).select(columns))
+
+
+def _overwrite(handle: DeltaTable, stored: Stored, rows: pl.DataFrame, where: str | None) -> None:
+    write_deltalake(
+        handle,
+        rows,
+        mode="overwrite",
+        predicate=where,
+        schema_mode="merge" if stored.grows_columns else None,
+        writer_properties=PARQUET,
+        commit_properties=compare_and_set(),
+    )
+    make_durable(handle)
+
+
+def _append(handle: DeltaTable, stored: Stored, rows: pl.DataFrame, once: tuple[str, int] | None) -> None:
+    write_deltalake(
+        handle,
+        rows,
+        mode="append",
+        schema_mode="merge" if stored.grows_columns else None,
+        writer_properties=PARQUET,
+        commit_properties=compare_and_set(once),
+    )
+    make_durable(handle)
+
+
+def _sequence(handle: DeltaTable, application: str) -> int:
+    written = handle.transaction_version(application)
+    return -1 if written is None else written
+
+
+def _crowded(handle: DeltaTable, stored: Stored, files: int) -> list[list[tuple[str, str, str]] | None]:
+    """Filters of the partitions that have more than `files` files; None stands for a table without partitions."""
+    partition = stored.partition
+    if partition is None:
+        return [None] if len(handle.file_uris()) > files else []
+    counted = Counter(Path(uri).parent.name.removeprefix(f"{partition}=") for uri in handle.file_uris())
+    return [[(partition, "=", value)] for value, count in sorted(counted.items()) if count > files]
