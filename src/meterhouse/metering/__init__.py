@@ -1,1 +1,20 @@
 """Events to usage: filters, aggregations, daily states."""
+
+from meterhouse.metering.attribution import attribute
+from meterhouse.metering.filters import matches
+from meterhouse.metering.measure import measure_daily, measure_periods
+from meterhouse.metering.operands import EventProperties
+from meterhouse.metering.slices import cuts_within_days, slice_events
+from meterhouse.metering.states import combine, value_of
+
+__all__ = [
+    "EventProperties",
+    "attribute",
+    "combine",
+    "cuts_within_days",
+    "matches",
+    "measure_daily",
+    "measure_periods",
+    "slice_events",
+    "value_of",
+]
