@@ -1,0 +1,83 @@
+"""Pages: their examples run and print what they show, and what they point to is there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from meterhouse.catalog.project import Catalog
+from tests.docs.examples import ROOT, agrees, examples_of, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A place where a reader's commands find the sample projects, and may write."""
+    ignored = shutil.ignore_patterns("warehouse", "exports")
+    shutil.copytree(ROOT / "data", tmp_path / "data", ignore=ignored)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if examples_of(page)], ids=_name)
+def test_examples_run_and_print_what_the_page_shows(page: Path, folder: Path) -> None:
+    for example in examples_of(page):
+        ended = run(example.command, folder)
+        assert ended.returncode == 0, f"{example}: $ {example.command}\n{ended.stdout}{ended.stderr}"
+        assert not example.shown or agrees(example.shown, ended.stdout), (
+            f"{example}: $ {example.command} printed\n{ended.stdout}\nbut the page shows\n{example.shown}"
+        )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_point_to_files_that_are_there(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_readme_names_only_paths_that_are_there() -> None:
+    table = README.partition("## Where things are")[2]
+    named = re.findall(r"^\| (.*?) \|", table, flags=re.MULTILINE)
+    paths = [path for cell in named for path in re.findall(r"`([^`]+/[^`]*)`", cell)]
+    stages = ROOT / "src" / "meterhouse"
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists() and not (stages / path).exists()] == []
+
+
+def test_catalog_of_the_readme_is_valid() -> None:
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    catalog = Catalog.model_validate(yaml.safe_load(block))
+    assert set(catalog.products["pro"].metered()) == set(catalog.meters)
+
+
+def test_readme_names_only_commands_of_make_that_are_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)\b", README.replace("make and git", ""))) <= targets
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ("a\nb", "a\nb\n", True),
+        ("a\n...\nc", "a\nb\nb\nc\n", True),
+        ("a\n...\nc", "a\nc\n", True),
+        ("...\nc", "a\nc  \n\n", True),
+        ("a\n...", "b\na\n", False),
+        ("a.c", "abc\n", False),
+        ("a", "a\nb\n", False),
+    ],
+)
+def test_a_page_agrees_with_what_is_printed_except_for_elided_lines(shown: str, printed: str, *, same: bool) -> None:
+    assert agrees(shown, printed) is same
