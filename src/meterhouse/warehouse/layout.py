@@ -11,12 +11,9 @@ from deltalake.schema import ArrayType, PrimitiveType
 
 from meterhouse.errors import WarehouseError
 from meterhouse.tables import Stored, schema_of
-from meterhouse.tables.columns import INSTANT, QUANTITY
+from meterhouse.tables.columns import INSTANT
+from meterhouse.tables.properties import REFUSED, TYPES, property_of
 
-PROPERTY_TYPES: Final[dict[str, pl.DataType]] = {"number": QUANTITY, "text": pl.String(), "flag": pl.Boolean()}
-"""Kind of a typed property column, which is the first word of its name, and its type."""
-
-_FORBIDDEN: Final = frozenset(" ,;{}()\n\t=")
 _DELTA_NAMES: Final[dict[pl.DataType, str]] = {
     pl.String(): "string",
     pl.Int64(): "long",
@@ -87,8 +84,8 @@ def refuse_columns(name: str, stored: Stored, frame: pl.DataFrame) -> None:
 def refuse_folded(name: str, handle: DeltaTable, frame: pl.DataFrame) -> None:
     """Raise where a column of the rows differs from another one only in case: Delta would take them for one."""
     names = {field.name for field in handle.schema().fields} | set(frame.columns)
-    spellings = Counter(name.casefold() for name in names)
-    folded = sorted(name for name in names if spellings[name.casefold()] > 1)
+    spellings = Counter(name.lower() for name in names)
+    folded = sorted(name for name in names if spellings[name.lower()] > 1)
     if folded:
         message = (
             f"Columns {folded} of table '{name}' differ only in case, and would be one column. "
@@ -103,8 +100,10 @@ def extra_columns(stored: Stored, handle: DeltaTable) -> list[str]:
 
 
 def _is_property(column: str, dtype: pl.DataType) -> bool:
-    kind, _, encoded = column.partition("_")
-    return PROPERTY_TYPES.get(kind) == dtype and bool(encoded) and _FORBIDDEN.isdisjoint(encoded)
+    held = property_of(column)
+    return (
+        held is not None and TYPES[held[0]] == dtype and bool(held[1]) and REFUSED.isdisjoint(column.replace("%", ""))
+    )
 
 
 def _delta_type(dtype: pl.DataType) -> PrimitiveType | ArrayType:

@@ -1,0 +1,40 @@
+-- One row per meter, customer and day (UTC).
+-- `quantity` is the meter's own aggregation over the day; for `avg` it is null, as an average is not exact: take `sum` and `events`.
+WITH daily AS (
+    SELECT
+        meter,
+        customer_id,
+        date,
+        bool_and(attributed) AS attributed,
+        sum(events)::BIGINT AS events,
+        sum(skipped)::BIGINT AS skipped,
+        sum(sum) AS sum,
+        min(min) AS min,
+        max(max) AS max,
+        arg_max(last, (last_timestamp, last_received_at, last_event_id)) FILTER (last IS NOT NULL) AS last,
+        len(list_distinct(flatten(list(distinct_values) FILTER (distinct_values IS NOT NULL)))) AS distinct_values
+    FROM usage_daily
+    GROUP BY meter, customer_id, date
+)
+SELECT
+    d.meter,
+    d.customer_id,
+    c.external_id,
+    d.date,
+    d.attributed,
+    CASE m.aggregation
+        WHEN 'count' THEN d.events::DECIMAL(38, 12)
+        WHEN 'sum' THEN coalesce(d.sum, 0::DECIMAL(38, 12))
+        WHEN 'min' THEN d.min
+        WHEN 'max' THEN d.max
+        WHEN 'last' THEN d.last
+        WHEN 'unique' THEN coalesce(d.distinct_values, 0)::DECIMAL(38, 12)
+    END AS quantity,
+    m.unit,
+    d.events,
+    d.skipped,
+    d.sum
+FROM daily AS d
+LEFT JOIN meters AS m USING (meter)
+LEFT JOIN customers AS c USING (customer_id)
+ORDER BY d.meter, d.customer_id, d.date
