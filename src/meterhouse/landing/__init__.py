@@ -1,1 +1,29 @@
 """Files to events: shapes, checks, typing, duplicates."""
+
+from __future__ import annotations
+
+from meterhouse.landing.duplicates import Settled, settle
+from meterhouse.landing.files import FileToLand, LandingZone, Problem, hash_file, list_files
+from meterhouse.landing.land import EventStore, LandingReport, land_file, land_folder
+from meterhouse.landing.read import Batch, Origin, read_batches, read_records
+from meterhouse.landing.reasons import EXPLANATIONS, Reason
+
+__all__ = [
+    "EXPLANATIONS",
+    "Batch",
+    "EventStore",
+    "FileToLand",
+    "LandingReport",
+    "LandingZone",
+    "Origin",
+    "Problem",
+    "Reason",
+    "Settled",
+    "hash_file",
+    "land_file",
+    "land_folder",
+    "list_files",
+    "read_batches",
+    "read_records",
+    "settle",
+]

@@ -1,0 +1,93 @@
+"""What a record must have to be an event (rules 1.1, 1.4)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from meterhouse.landing.reasons import Fault
+from meterhouse.landing.shapes import Faults
+from meterhouse.tables.columns import INSTANT
+
+if TYPE_CHECKING:
+    from meterhouse.catalog.settings import Settings
+    from meterhouse.landing.reasons import Reason
+
+NAME_CHARACTERS: Final = 128
+
+USUAL_INSTANT: Final = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
+"""Instants that Polars reads as Python does, and much faster. Seconds of 60 are left to Python, which refuses them."""
+
+
+def with_instants(fields: pl.DataFrame, landed_at: datetime) -> pl.DataFrame:
+    """Add `occurred` and `received` as instants; null where they cannot be read. Without an offset they are UTC."""
+    clock = pl.lit(landed_at, dtype=INSTANT)
+    return fields.with_columns(_instants(fields["timestamp"], "occurred"), _instants(fields["received_at"], "received")).with_columns(
+        occurred=pl.when("untimed").then(clock).otherwise("occurred"),
+        received=pl.when(pl.col("received_at").is_null()).then(clock).otherwise("received"),
+    )
+
+
+def find_faults(fields: pl.DataFrame, settings: Settings, landed_at: datetime) -> Faults:
+    """The first fault of each record that has one, by place; `fields` are of `one_shape` and `with_instants`."""
+    limit = pl.lit(landed_at + timedelta(days=settings.future_limit_days), dtype=INSTANT)
+    is_missing_customer = _is_missing("customer_id") & _is_missing("external_customer_id")
+    checks: list[tuple[Reason, pl.Expr, pl.Expr]] = [
+        ("unknown_shape", pl.col("mixed").is_not_null(), pl.col("mixed")),
+        ("no_name", _is_missing("name"), pl.lit("")),
+        ("name_too_long", _characters("name") > NAME_CHARACTERS, _characters("name").cast(pl.String())),
+        ("no_event_id", pl.col("event_id") == "", pl.lit("")),
+        ("no_customer", is_missing_customer & pl.lit(settings.missing_customer == "reject"), pl.lit("")),
+        ("no_timestamp", pl.col("timestamp").is_null() & ~pl.col("untimed"), pl.lit("")),
+        ("bad_timestamp", ~_is_usable("occurred"), _quoted("timestamp")),
+        ("timestamp_in_future", pl.col("occurred") > limit, _quoted("timestamp")),
+        ("bad_received_at", ~_is_usable("received"), _quoted("received_at")),
+    ]
+    found = pl.coalesce(
+        pl.when(fails).then(pl.struct(pl.lit(reason).alias("reason"), detail.alias("detail")))
+        for reason, fails, detail in checks
+    )
+    failed = fields.select(place=pl.int_range(pl.len(), dtype=pl.UInt32()), found=found).filter(pl.col("found").is_not_null())
+    return Faults({row["place"]: Fault(**row["found"]) for row in failed.iter_rows(named=True)})
+
+
+def _is_missing(field: str) -> pl.Expr:
+    return pl.col(field).fill_null("").str.strip_chars() == ""
+
+
+def _characters(field: str) -> pl.Expr:
+    return pl.col(field).str.len_chars()
+
+
+def _is_usable(instant: str) -> pl.Expr:
+    """Python, and what is exported, know the years 1 to 9999 only."""
+    return pl.col(instant).dt.year().is_between(1, 9999).fill_null(value=False)
+
+
+def _quoted(field: str) -> pl.Expr:
+    return pl.format("'{}'", pl.col(field).cast(pl.String()).str.slice(0, 60))
+
+
+def _instants(sent: pl.Series, name: str) -> pl.Series:
+    if isinstance(sent.dtype, pl.Datetime):
+        known = sent.dt.replace_time_zone("UTC") if sent.dtype.time_zone is None else sent.dt.convert_time_zone("UTC")
+        return known.dt.cast_time_unit("us").alias(name)
+    usual = sent.set(~sent.str.contains(USUAL_INSTANT), None).str.replace("Z", "+00:00", literal=True).str.replace(" ", "T", literal=True)
+    instants = usual.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False).alias(name)
+    odd = (instants.is_null() & sent.is_not_null()).arg_true()
+    if odd.is_empty():
+        return instants
+    return instants.scatter(odd, pl.Series([_instant(text) for text in sent.gather(odd)], dtype=INSTANT))
+
+
+def _instant(text: str) -> datetime | None:
+    """Read any ISO 8601 date with a time. A date alone is no instant: which hours it means depends on where one is."""
+    if len(text) <= len("2026-03-01"):
+        return None
+    try:
+        read = datetime.fromisoformat(text.strip())
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

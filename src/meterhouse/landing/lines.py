@@ -1,0 +1,89 @@
+"""Lines of a text file, plain or compressed, as far as it can be read."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final, Protocol
+
+import zstandard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CHUNK_BYTES: Final = 1 << 20
+
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+class Damage(Exception):  # noqa: N818 -- not an error of the program: the file is at fault, and reading goes on elsewhere
+    """The file cannot be read further."""
+
+
+class _Inflater(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+class Lines:
+    """Iterates over (line number from 1, line) of the lines that are not blank.
+
+    Where the file is damaged the iteration ends early, with the piece of a line that was still read, and `damage` says why.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.damage: str | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        for number, line in enumerate(_split(self._readable()), start=1):
+            stripped = line.strip()
+            if stripped:
+                yield number, stripped
+
+    def _readable(self) -> Iterator[bytes]:
+        try:
+            yield from _inflated(self._path)
+        except (Damage, OSError, zlib.error, zstandard.ZstdError) as damage:
+            self.damage = str(damage)
+
+
+def _split(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = next(chunks, b"").removeprefix(BYTE_ORDER_MARK)
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    yield from rest.split(b"\n")
+
+
+def _inflated(path: Path) -> Iterator[bytes]:
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        return _inflate(_chunks(path), lambda: zlib.decompressobj(wbits=31))
+    if suffix == ".zst":
+        return _inflate(_chunks(path), lambda: zstandard.ZstdDecompressor().decompressobj())
+    return _chunks(path)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as opened:
+        while chunk := opened.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _inflate(chunks: Iterator[bytes], new: Callable[[], _Inflater]) -> Iterator[bytes]:
+    """Decompress one frame after the other; a frame that does not end is damage, which stream readers do not tell."""
+    frame: _Inflater | None = new()
+    for chunk in chunks:
+        compressed = chunk
+        while compressed:
+            frame = frame or new()
+            yield frame.decompress(compressed)
+            compressed = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
+    if frame is not None:
+        message = "it ends in the middle of its compressed content"
+        raise Damage(message)

@@ -1,0 +1,140 @@
+"""Metadata to typed columns: every scalar property becomes a number, a text or a flag, and no number passes through a float."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from typing import Final, TypeAlias
+
+import msgspec
+import polars as pl
+
+from meterhouse.landing.reasons import Fault
+from meterhouse.landing.shapes import Faults
+from meterhouse.tables.columns import QUANTITY
+from meterhouse.tables.properties import TYPES, Kind
+
+LIMIT: Final = 10**15
+"""Numbers are below this in size, so that sums cannot overflow (rule 1.7)."""
+
+PLACES: Final = Decimal("1e-12")
+
+ROUNDING: Final = Context(prec=60, rounding=ROUND_HALF_UP)
+"""`ROUND_HALF_UP` of the decimal module is half away from zero."""
+
+PLAIN_NUMBER: Final = r"^-?[0-9]{1,15}(\.[0-9]{1,12})?$"
+"""A number that fits as it is spelled; Polars reads these exactly, and much faster than Python."""
+
+
+class Spelled(str):
+    """A number with a point or an exponent, as the sender spelled it."""
+
+    __slots__ = ()
+
+
+Properties: TypeAlias = dict[str, object]
+
+_decode: Final = msgspec.json.Decoder(Properties, float_hook=Spelled).decode
+
+
+@dataclass
+class Typed:
+    """The properties of some records as columns; `rounded` has the place of each number that was rounded."""
+
+    columns: dict[tuple[Kind, str], pl.Series] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+    rounded: list[int] = field(default_factory=list)
+
+
+def type_metadata(texts: Sequence[str]) -> Typed:
+    """Read the metadata of records. Nested objects are flattened with `.`; arrays and nulls have no column (rule 1.1)."""
+    typed = Typed()
+    objects = [_object(text, place, typed.faults) for place, text in enumerate(texts)]
+    columns = dict(_columns(objects))
+    if any(dict in map(type, values) for values in columns.values()):
+        columns = dict(_columns([dict(_flat(properties)) for properties in objects]))
+    for name, values in columns.items():
+        _add(name, values, typed)
+    return typed
+
+
+def _object(text: str, place: int, faults: Faults) -> Properties:
+    try:
+        return _decode(text)
+    except RecursionError:
+        faults[place] = Fault("bad_metadata", "it is nested too deeply")
+    except msgspec.DecodeError as error:
+        # The one thing that is out of range while decoding is a whole number of thousands of digits.
+        faults[place] = Fault("number_out_of_range" if "out of range" in str(error) else "bad_metadata", str(error))
+    return {}
+
+
+def _flat(properties: Properties, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in properties.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _columns(objects: list[Properties]) -> Iterator[tuple[str, list[object]]]:
+    # Sorted, since the order decides which of two properties gets the plain column name.
+    for name in sorted(set[str]().union(*objects)):
+        yield name, [properties.get(name) for properties in objects]
+
+
+def _add(name: str, values: list[object], typed: Typed) -> None:
+    types = set(map(type, values))
+    if str in types:
+        typed.columns["text", name] = pl.Series(_only(values, types, {str}), dtype=TYPES["text"])
+    if bool in types:
+        typed.columns["flag", name] = pl.Series(_only(values, types, {bool}), dtype=TYPES["flag"])
+    if int in types or Spelled in types:
+        typed.columns["number", name] = _numbers(name, _only(values, types, {int, Spelled}), Spelled in types, typed)
+
+
+def _only(values: list[object], types: set[type], wanted: set[type]) -> list[object]:
+    if types <= wanted | {type(None)}:
+        return values
+    return [value if type(value) in wanted else None for value in values]
+
+
+def _numbers(name: str, values: list[object], has_points: bool, typed: Typed) -> pl.Series:  # noqa: FBT001
+    if not has_points:
+        try:
+            whole = pl.Series(values, dtype=pl.Int64())
+        except (OverflowError, TypeError, pl.exceptions.PolarsError):
+            pass
+        else:
+            if whole.is_between(-LIMIT, LIMIT, closed="none").all():
+                return whole.cast(QUANTITY)
+    spelled = pl.Series([None if value is None else str(value) for value in values], dtype=pl.String())
+    is_plain = spelled.str.contains(PLAIN_NUMBER)
+    numbers = spelled.set(~is_plain, None).cast(QUANTITY)
+    odd = (~is_plain).fill_null(value=False).arg_true()
+    if odd.is_empty():
+        return numbers
+    exact = {place: _exact(name, spelled[place], place, typed) for place in odd}
+    return numbers.scatter(odd, pl.Series(list(exact.values()), dtype=QUANTITY))
+
+
+def _exact(name: str, spelled: str, place: int, typed: Typed) -> Decimal | None:
+    try:
+        number = Decimal(spelled)
+    except InvalidOperation:
+        number = Decimal("Infinity")
+    if abs(number) >= LIMIT:
+        typed.faults.setdefault(place, Fault("number_out_of_range", f"property '{name}' is {_short(spelled)}"))
+        return None
+    rounded = number.quantize(PLACES, context=ROUNDING)
+    if abs(rounded) >= LIMIT:
+        typed.faults.setdefault(place, Fault("number_out_of_range", f"property '{name}' is {_short(spelled)}"))
+        return None
+    if rounded != number:
+        typed.rounded.append(place)
+    return rounded
+
+
+def _short(spelled: str) -> str:
+    return spelled if len(spelled) <= 40 else f"{spelled[:20]}... ({len(spelled)} characters)"  # noqa: PLR2004

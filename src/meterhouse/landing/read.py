@@ -1,0 +1,200 @@
+"""A file to batches of events and refused records: read, bring to one shape, check, type."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from meterhouse.catalog.settings import Settings
+from meterhouse.landing.checks import find_faults, with_instants
+from meterhouse.landing.files import FileToLand
+from meterhouse.landing.lines import Lines
+from meterhouse.landing.metadata import Typed, type_metadata
+from meterhouse.landing.reasons import Fault
+from meterhouse.landing.shapes import Faults, one_shape, read_columns, read_lines
+from meterhouse.tables import Events, RejectedEvents, conform, empty, schema_of
+from meterhouse.tables.columns import INSTANT
+from meterhouse.tables.properties import PropertyNames
+
+BATCH_ROWS: Final = 500_000
+"""Events appended at once: with their metadata some hundred MB."""
+
+CHUNK_ROWS: Final = 50_000
+"""Records held as Python objects at once."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a part of a file holds.
+
+    `events` has the columns of `Events`, `untimed` (the sender left the timestamp out), and the typed properties.
+    `rounded_numbers` counts the numbers of `events` that had more than 12 places.
+    """
+
+    events: pl.DataFrame
+    rejected: pl.DataFrame
+    rounded_numbers: int
+
+    @property
+    def records(self) -> int:
+        """How many records were read; a file that is refused as a whole counts as one."""
+        return self.events.height + self.rejected.height
+
+
+class Origin(NamedTuple):
+    """Where records come from and under which rules they are taken."""
+
+    file_id: str
+    path: str
+    settings: Settings
+    landed_at: datetime
+
+
+def read_batches(
+    file: FileToLand, origin: Origin, *, known_columns: Iterable[str] = (), batch_rows: int = BATCH_ROWS
+) -> Iterator[Batch]:
+    """Read a file in batches. `known_columns` are those of the stored events, so that properties keep their columns.
+
+    What is wrong with the file as a whole is a refused record at position 0 of the last batch.
+    """
+    reader = _Reader(file.path, min(CHUNK_ROWS, batch_rows))
+    names = PropertyNames(known_columns)
+    taken: list[Batch] = []
+    for fields, faults in reader:
+        taken.append(_take(fields, faults, origin, names))
+        if sum(batch.records for batch in taken) >= batch_rows:
+            yield _together(taken)
+            taken = []
+    if reader.fault is not None:
+        taken.append(_refused_file(reader.fault, origin))
+    if taken:
+        yield _together(taken)
+
+
+def read_records(lines: Iterable[bytes], origin: Origin, known_columns: Iterable[str] = ()) -> Batch:
+    """Read JSON records, one each, as if they were the lines of a file."""
+    kept = list(lines)
+    fields, faults = read_lines(kept)
+    return _take(_with_positions(fields, range(1, len(kept) + 1)), faults, origin, PropertyNames(known_columns))
+
+
+class _Reader:
+    """Iterates over the records of a file as (fields, faults); `fault` says what is wrong with the file as a whole."""
+
+    def __init__(self, path: Path, chunk_rows: int) -> None:
+        self._path = path
+        self._chunk_rows = chunk_rows
+        self.fault: Fault | None = None
+
+    def __iter__(self) -> Iterator[tuple[pl.DataFrame, Faults]]:
+        return self._rows() if self._path.suffix.lower() == ".parquet" else self._lines()
+
+    def _lines(self) -> Iterator[tuple[pl.DataFrame, Faults]]:
+        lines = Lines(self._path)
+        unread = iter(lines)
+        while chunk := list(islice(unread, self._chunk_rows)):
+            fields, faults = read_lines([line for _, line in chunk])
+            yield _with_positions(fields, [number for number, _ in chunk]), faults
+        if lines.damage is not None:
+            self.fault = Fault("unreadable_file", lines.damage)
+
+    def _rows(self) -> Iterator[tuple[pl.DataFrame, Faults]]:
+        read = 0
+        try:
+            with pq.ParquetFile(self._path) as opened:
+                _, self.fault = read_columns(_frame(opened.schema_arrow.empty_table()))
+                if self.fault is not None:
+                    return
+                for rows in opened.iter_batches(batch_size=self._chunk_rows):
+                    fields, self.fault = read_columns(_frame(pa.Table.from_batches([rows])))
+                    yield _with_positions(fields, range(read + 1, read + fields.height + 1)), Faults()
+                    read += fields.height
+        except (pa.ArrowException, OSError) as damage:
+            self.fault = Fault("unreadable_file", str(damage).partition("\n")[0])
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    if isinstance(frame, pl.Series):
+        return frame.to_frame()
+    return frame
+
+
+def _with_positions(fields: pl.DataFrame, positions: Iterable[int]) -> pl.DataFrame:
+    return fields.with_columns(pl.Series("position", list(positions), dtype=pl.Int64()))
+
+
+def _take(fields: pl.DataFrame, faults: Faults, origin: Origin, names: PropertyNames) -> Batch:
+    """Check records and type their metadata. The first fault of a record is the one it is refused for."""
+    checked = with_instants(one_shape(fields), origin.landed_at)
+    faults = Faults({**find_faults(checked, origin.settings, origin.landed_at), **faults})
+    is_usable = ~checked.select(pl.int_range(pl.len(), dtype=pl.UInt32()).is_in(list(faults))).to_series()
+    usable = checked.filter(is_usable)
+    typed = type_metadata(usable["metadata"].to_list())
+    refused = _refused(checked, faults, origin), _refused(usable, typed.faults, origin)
+    return Batch(
+        events=_events(usable, typed, origin, names),
+        rejected=pl.concat(refused).sort("position"),
+        rounded_numbers=sum(place not in typed.faults for place in typed.rounded),
+    )
+
+
+def _events(usable: pl.DataFrame, typed: Typed, origin: Origin, names: PropertyNames) -> pl.DataFrame:
+    columns = [values.alias(names.column(*held)) for held, values in typed.columns.items()]
+    events = usable.with_columns(
+        _derived_ids(usable, origin.file_id),
+        *sorted(columns, key=lambda column: column.name),
+        timestamp="occurred",
+        received_at="received",
+        file_id=pl.lit(origin.file_id),
+        date=pl.col("occurred").dt.date(),
+    )
+    kept = [*schema_of(Events), "untimed", *sorted(column.name for column in columns)]
+    faulty = pl.int_range(pl.len(), dtype=pl.UInt32()).is_in(list(typed.faults))
+    return events.filter(~faulty).select(kept)
+
+
+def _derived_ids(usable: pl.DataFrame, file_id: str) -> pl.Series:
+    """Ids of records that have none: the same file landed again gives the same ids (rule 1.3)."""
+    ids = usable["event_id"]
+    missing = ids.is_null().arg_true()
+    if missing.is_empty():
+        return ids
+    derived = [hashlib.sha256(f"{file_id}:{position}".encode()).hexdigest() for position in usable["position"].gather(missing)]
+    return ids.scatter(missing, pl.Series(derived, dtype=pl.String()))
+
+
+def _refused(fields: pl.DataFrame, faults: Faults, origin: Origin) -> pl.DataFrame:
+    places = fields.select("position", "record", place=pl.int_range(pl.len(), dtype=pl.UInt32()))
+    return _rejected(places.join(faults.frame(), on="place"), origin)
+
+
+def _refused_file(fault: Fault, origin: Origin) -> Batch:
+    row = pl.DataFrame({"position": [0], "reason": [fault.reason], "explanation": [fault.explanation()], "record": [""]})
+    no_events = empty(Events).with_columns(untimed=pl.lit(value=False)).collect()
+    return Batch(events=no_events, rejected=_rejected(row, origin), rounded_numbers=0)
+
+
+def _rejected(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
+    clock = pl.lit(origin.landed_at, dtype=INSTANT)
+    where = {"file_id": pl.lit(origin.file_id), "path": pl.lit(origin.path)}
+    return conform(rows.lazy().with_columns(landed_at=clock, landed_on=clock.dt.date(), **where), RejectedEvents).collect()
+
+
+def _together(batches: list[Batch]) -> Batch:
+    events = pl.concat([batch.events for batch in batches], how="diagonal")
+    properties = sorted(name for name in events.columns if name not in {*schema_of(Events), "untimed"})
+    return Batch(
+        events=events.select(*schema_of(Events), "untimed", *properties),
+        rejected=pl.concat([batch.rejected for batch in batches]).sort("position"),
+        rounded_numbers=sum(batch.rounded_numbers for batch in batches),
+    )

@@ -1,0 +1,146 @@
+"""Records of each accepted shape to one frame of fields, still unchecked (rule 1.2).
+
+The shape is detected per record. A field that no shape knows refuses the record: it may hold what was to be billed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from meterhouse.landing.reasons import Fault
+
+POLAR_ONLY: Final = ("external_id", "organization_id", "parent_id", "member_id", "external_member_id")
+"""Fields that only Polar's ingest has. All but the first say nothing that is metered and are accepted unused."""
+
+
+class Sent(msgspec.Struct, forbid_unknown_fields=True):
+    """The fields of all accepted shapes."""
+
+    event_id: str | None = None
+    name: str | None = None
+    event_name: str | None = None
+    customer_id: str | None = None
+    external_customer_id: str | None = None
+    timestamp: str | None = None
+    received_at: str | None = None
+    source: str | None = None
+    external_id: str | None = None
+    organization_id: str | None = None
+    parent_id: str | None = None
+    member_id: str | None = None
+    external_member_id: str | None = None
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+
+
+TEXT_FIELDS: Final = tuple(field for field in Sent.__struct_fields__ if field != "metadata")
+
+FIELDS: Final = pl.Schema({field: pl.String() for field in (*TEXT_FIELDS, "metadata")})
+
+_decode: Final = msgspec.json.Decoder(Sent).decode
+
+_NOTHING: Final = Sent()
+
+
+class Faults(dict[int, Fault]):
+    """The first fault of each record that has one, by its place in the frame."""
+
+    def frame(self) -> pl.DataFrame:
+        """Place, reason and explanation as columns."""
+        return pl.DataFrame(
+            {
+                "place": list(self),
+                "reason": [fault.reason for fault in self.values()],
+                "explanation": [fault.explanation() for fault in self.values()],
+            },
+            schema={"place": pl.UInt32(), "reason": pl.String(), "explanation": pl.String()},
+        )
+
+
+def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:
+    """One row of text fields per line, and the lines that are no such record; those have a row of nulls."""
+    faults = Faults()
+    sent: list[Sent] = []
+    for place, line in enumerate(lines):
+        try:
+            sent.append(_decode(line))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            faults[place] = _fault_of(error)
+            sent.append(_NOTHING)
+    fields = pl.DataFrame(
+        {
+            **{field: [getattr(record, field) for record in sent] for field in TEXT_FIELDS},
+            "record": pl.Series(lines, dtype=pl.Binary()),
+            "metadata": pl.Series([bytes(record.metadata) for record in sent], dtype=pl.Binary()),
+        },
+        schema={**FIELDS, "record": pl.Binary(), "metadata": pl.Binary()},
+    )
+    text = fields.with_columns(pl.col("record", "metadata").cast(pl.String(), strict=False))
+    for place in text["record"].is_null().arg_true():
+        faults[place] = Fault("bad_utf8", _where_not_utf8(lines[place]))
+    shown = [line.decode("utf-8", "backslashreplace") for line in lines] if text["record"].has_nulls() else text["record"]
+    return text.with_columns(pl.Series("record", shown, dtype=pl.String())), faults
+
+
+def read_columns(frame: pl.DataFrame) -> tuple[pl.DataFrame, Fault | None]:
+    """The fields of a Parquet file's rows; instants may be given as timestamps. A file with other columns is refused."""
+    wrong = [
+        f"column '{name}' has type {dtype}" for name, dtype in frame.schema.items() if not _is_accepted(name, dtype)
+    ]
+    if wrong:
+        return frame.clear(), Fault("unknown_columns", "; ".join(wrong))
+    absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in FIELDS.items() if name not in frame.columns]
+    record = pl.struct(pl.all()).struct.json_encode() if frame.width else pl.lit("{}")
+    fields = frame.with_columns(*absent, record=record)
+    return fields.with_columns(pl.col(pl.Null).cast(pl.String())), None
+
+
+def one_shape(fields: pl.DataFrame) -> pl.DataFrame:
+    """Give the fields of all shapes meterhouse's names, and say in `mixed` which records are of two shapes at once."""
+    polar_only = [pl.col(field) for field in POLAR_ONLY if fields.schema[field] != pl.Null]
+    is_polar = pl.any_horizontal(field.is_not_null() for field in polar_only)
+    is_dodo = pl.col("event_name").is_not_null()
+    mixed = (
+        pl.when(pl.col("name").is_not_null() & is_dodo).then(pl.lit("it has both name and event_name"))
+        .when(pl.col("event_id").is_not_null() & pl.col("external_id").is_not_null())
+        .then(pl.lit("it has both event_id and external_id"))
+        .when(is_polar & is_dodo).then(pl.lit("it has event_name of Dodo and fields of Polar"))
+    )  # fmt: skip
+    return fields.with_columns(
+        mixed=mixed,
+        event_id=pl.coalesce("event_id", "external_id"),
+        name=pl.coalesce("name", "event_name"),
+        source=pl.col("source").fill_null("user"),
+        # Polar takes an event without a timestamp as of now; the others always name the instant.
+        untimed=is_polar & pl.col("timestamp").is_null(),
+        metadata=pl.when(pl.col("metadata").fill_null("null") == "null").then(pl.lit("{}")).otherwise("metadata"),
+    ).drop("event_name", *POLAR_ONLY)
+
+
+def _is_accepted(name: str, dtype: pl.DataType) -> bool:
+    if name in {"timestamp", "received_at"} and isinstance(dtype, pl.Datetime):
+        return True
+    return name in FIELDS and dtype in {pl.String(), pl.Null()}
+
+
+def _fault_of(error: Exception) -> Fault:
+    detail = str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return Fault("bad_utf8", detail)
+    if isinstance(error, RecursionError):
+        return Fault("bad_json", "it is nested too deeply")
+    if not isinstance(error, msgspec.ValidationError):
+        return Fault("bad_json", detail)
+    if " - at `$." in detail:
+        return Fault("wrong_type", detail)
+    return Fault("unknown_shape", detail)
+
+
+def _where_not_utf8(line: bytes) -> str:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return str(error)
+    return "its text cannot be decoded"
