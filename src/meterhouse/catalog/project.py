@@ -40,7 +40,7 @@ class Project:
     settings: Settings
     catalog: Catalog
     definitions: Mapping[str, pl.DataFrame]
-    """Rows of `meters`, `fixed_prices`, `metered_prices`, `tiers` and `benefits`."""
+    """Rows of `meters`, `products`, `fixed_prices`, `metered_prices`, `tiers` and `benefits`."""
 
     @property
     def events(self) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import polars as pl
 
 from meterhouse.catalog.products import FixedPrice, Tier, TieredPrice, UnitPrice, unit_amount_minor, whole_minor
-from meterhouse.tables import Benefits, FixedPrices, MeteredPrices, Meters, Tiers, schema_of
+from meterhouse.tables import Benefits, FixedPrices, MeteredPrices, Meters, Products, Tiers, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,7 +40,7 @@ def meter_rows(meters: Mapping[str, Meter]) -> pl.DataFrame:
 
 
 def product_rows(products: Mapping[str, Product], currency: str) -> dict[str, pl.DataFrame]:
-    """The tables `fixed_prices`, `metered_prices`, `tiers` and `benefits`. Raises ValueError naming price and fault."""
+    """The tables `products`, `fixed_prices`, `metered_prices`, `tiers` and `benefits`. Raises ValueError naming price and fault."""
     fixed: Rows = []
     metered: Rows = []
     tiers: Rows = []
@@ -61,7 +61,12 @@ def product_rows(products: Mapping[str, Product], currency: str) -> dict[str, pl
         for product, definition in products.items()
         for benefit in definition.benefits
     )
+    named = (
+        {"product": key, "name": product.name or key, "currency": product.prices[0].currency or currency}
+        for key, product in products.items()
+    )
     return {
+        "products": _frame(Products, named),
         "fixed_prices": _frame(FixedPrices, fixed),
         "metered_prices": _frame(MeteredPrices, metered),
         "tiers": _frame(Tiers, tiers),

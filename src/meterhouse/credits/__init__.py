@@ -6,5 +6,6 @@ This part knows one kind: meter credits that a product's benefits grant at the s
 from __future__ import annotations
 
 from meterhouse.credits.burn_down import burn_down, carried_over, credited
+from meterhouse.credits.demand import credit_demand
 
-__all__ = ["burn_down", "carried_over", "credited"]
+__all__ = ["burn_down", "carried_over", "credit_demand", "credited"]

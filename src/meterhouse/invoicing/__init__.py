@@ -1,7 +1,18 @@
 """Charges and ledger to invoices: periods, lines, numbers."""
 
-from __future__ import annotations
-
 from meterhouse.invoicing.billing_periods import billing_periods
+from meterhouse.invoicing.estimates import estimates
+from meterhouse.invoicing.invoices import Numbering, draft_invoices, finalize
+from meterhouse.invoicing.lines import as_invoice_lines, bill_lines, invoice_id, rated_lines
 
-__all__ = ["billing_periods"]
+__all__ = [
+    "Numbering",
+    "as_invoice_lines",
+    "bill_lines",
+    "billing_periods",
+    "draft_invoices",
+    "estimates",
+    "finalize",
+    "invoice_id",
+    "rated_lines",
+]

@@ -46,6 +46,14 @@ class Subscriptions(dy.Schema):
         return cls.ends_at.col.is_null() | (cls.ends_at.col > cls.started_at.col)
 
 
+class Products(dy.Schema):
+    """One row per product: what is sold."""
+
+    product = column.identifier("The product.", key=True)
+    name = column.text("What it is called on an invoice.")
+    currency = column.text("ISO 4217 code of all its prices.")
+
+
 class FixedPrices(dy.Schema):
     """One row per fixed price of a product: an amount a period."""
 

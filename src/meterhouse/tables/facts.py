@@ -216,7 +216,7 @@ class CreditLedger(dy.Schema):
     occurred_at = column.instant("When it takes effect.")
     period_start = column.instant("First instant of the cycle.")
     period_end = column.instant("First instant after it.")
-    invoice_id = column.identifier("The invoice whose line it lowered; for `used`.", nullable=True)
+    invoice_id = column.identifier("The invoice of the cycle, with which the entry becomes final.", nullable=True)
 
 
 class Estimates(dy.Schema):
@@ -236,14 +236,14 @@ class Estimates(dy.Schema):
 
 
 class Runs(dy.Schema):
-    """One row per run that changed something."""
+    """One row per clock and inputs that were billed; the same run again adds none."""
 
     run_id = column.identifier("Derived from clock and inputs.", key=True)
     as_of = column.instant("The run's clock.")
-    inputs = column.text("Fingerprint of everything that was read.")
-    days_metered = column.count("Days metered again.")
+    inputs = column.text("SHA-256 of everything that was read: files landed, definitions, settings.")
+    events = column.count("Events in the warehouse.")
     drafts = column.count("Drafts after the run.")
-    finalized = column.count("Invoices finalized by the run.")
+    finalized = column.count("Invoices that were finalized with this clock.")
     engine = column.text("Version of meterhouse.")
 
 

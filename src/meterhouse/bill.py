@@ -1,0 +1,143 @@
+"""The whole computation, stage after stage: from daily states to invoices.
+
+    subscriptions ──> periods ──┐
+    usage_daily ───────────────>├─> usage ──> billables ──> credits ──> charges ──> lines ──> invoices
+    prices, tiers, benefits ────┘
+
+Everything goes in as tables and comes out as tables; nothing here reads a file or the time. Cycles whose invoice is
+final are left out: what was billed stays as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from meterhouse.credits import burn_down, carried_over, credit_demand, credited
+from meterhouse.invoicing import (
+    Numbering,
+    as_invoice_lines,
+    bill_lines,
+    billing_periods,
+    draft_invoices,
+    estimates,
+    finalize,
+    invoice_id,
+    rated_lines,
+)
+from meterhouse.metering import measure_periods
+from meterhouse.rating import charge, cover_credited, cover_included, rate
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from meterhouse.money import Rounding
+
+
+@dataclass(frozen=True)
+class Books:
+    """What is billed, and how: the definitions as tables."""
+
+    subscriptions: pl.LazyFrame
+    meters: pl.LazyFrame
+    products: pl.LazyFrame
+    fixed_prices: pl.LazyFrame
+    metered_prices: pl.LazyFrame
+    tiers: pl.LazyFrame
+    benefits: pl.LazyFrame
+
+
+@dataclass(frozen=True)
+class Final:
+    """What was billed already and never changes: tables as they are stored."""
+
+    invoices: pl.LazyFrame
+    usage: pl.LazyFrame
+    credit_ledger: pl.LazyFrame
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a run finds. `finalized` and `drafts` are tables by name: invoices, lines, rated lines, credit entries."""
+
+    periods: pl.DataFrame
+    usage: pl.DataFrame
+    estimates: pl.DataFrame
+    finalized: dict[str, pl.DataFrame]
+    drafts: dict[str, pl.DataFrame]
+
+
+def bill(
+    books: Books, usage_daily: pl.LazyFrame, final: Final, numbering: Numbering, as_of: datetime, rounding: Rounding
+) -> Bill:
+    """Bill every cycle that is not final yet, as the clock `as_of` sees it (rule 4.6 gives the order).
+
+    Included units come before credits, so that a customer pays for nothing, in credits or money, that the price gives
+    away; credits come before the price, since they are units; the cap comes last, on the amount.
+    """
+    periods = billing_periods(books.subscriptions, as_of).collect().lazy()
+    usage = measure_periods(usage_daily, _to_measure(periods, books, final), books.meters).collect().lazy()
+    included = cover_included(usage, periods, books.metered_prices).collect().lazy()
+    demand = credit_demand(usage, included, periods, as_of)
+    entries = burn_down(demand, books.benefits, carried_over(final.credit_ledger)).collect().lazy()
+    billables = cover_credited(included, credited(entries)).collect().lazy()
+    steps = rate(billables, books.metered_prices, books.tiers).collect().lazy()
+    charges = charge(billables, steps, books.metered_prices).collect().lazy()
+    lines = bill_lines(
+        periods, charges, books.fixed_prices, books.products, books.meters, as_of, rounding
+    ).collect().lazy()
+    invoices = draft_invoices(periods, lines, books.products, as_of).join(final.invoices, on="invoice_id", how="anti")
+    tables = {
+        "invoice_lines": as_invoice_lines(lines),
+        "rated_lines": rated_lines(lines, steps),
+        "credit_ledger": _with_invoice(entries),
+    }
+    finalized, drafts = _part(invoices, tables, numbering, as_of)
+    return Bill(
+        periods=periods.collect(),
+        usage=pl.concat([_frozen_usage(final), usage]).collect(),
+        estimates=estimates(periods, charges, as_of, rounding).collect(),
+        finalized=finalized,
+        drafts=drafts,
+    )
+
+
+def _to_measure(periods: pl.LazyFrame, books: Books, final: Final) -> pl.LazyFrame:
+    """Cycles that are not final yet, with each meter that their product prices or grants credits of."""
+    named = pl.concat([books.metered_prices.select("product", "meter"), books.benefits.select("product", "meter")])
+    return periods.join(_final_cycles(final), on=["subscription_id", "cycle"], how="anti").join(
+        named.unique(), on="product"
+    )
+
+
+def _final_cycles(final: Final) -> pl.LazyFrame:
+    """Cycles whose usage is on a final invoice: that of the boundary where the cycle ended."""
+    return final.invoices.select("subscription_id", cycle=pl.col("cycle") - 1)
+
+
+def _frozen_usage(final: Final) -> pl.LazyFrame:
+    return final.usage.join(_final_cycles(final), on=["subscription_id", "cycle"], how="semi")
+
+
+def _with_invoice(entries: pl.LazyFrame) -> pl.LazyFrame:
+    """Entries name the invoice that bills their cycle, and so become final with it."""
+    return entries.with_columns(invoice_id=invoice_id(pl.col("subscription_id"), pl.col("cycle") + 1))
+
+
+def _part(
+    invoices: pl.LazyFrame, tables: dict[str, pl.LazyFrame], numbering: Numbering, as_of: datetime
+) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
+    """What becomes final now, and what stays a draft; of rows of invoices that were final before, neither."""
+    drafted = invoices.collect()
+    final_now = finalize(drafted.lazy(), numbering, as_of).collect()
+    still_draft = drafted.join(final_now, on="invoice_id", how="anti")
+    finalized = {name: _of(table, final_now) for name, table in tables.items()}
+    drafts = {name: _of(table, still_draft) for name, table in tables.items() if name != "credit_ledger"}
+    open_entries = tables["credit_ledger"].join(final_now.lazy(), on="invoice_id", how="anti").collect()
+    return {"invoices": final_now, **finalized}, {"invoices": still_draft, **drafts, "credit_ledger": open_entries}
+
+
+def _of(table: pl.LazyFrame, invoices: pl.DataFrame) -> pl.DataFrame:
+    return table.join(invoices.lazy(), on="invoice_id", how="semi").collect()
