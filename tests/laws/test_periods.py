@@ -78,7 +78,7 @@ def test_cycles_lie_end_to_end_from_start_to_end(drawn: list[dict[str, object]],
 def assert_tiles(subscription: dict[str, object], cycles: list[dict[str, object]], as_of: datetime) -> None:
     started_at, ends_at = subscription["started_at"], subscription["ends_at"]
     assert isinstance(started_at, datetime)
-    assert bool(cycles) == (started_at < as_of)
+    assert bool(cycles) == (started_at <= as_of)
     assert [cycle["cycle"] for cycle in cycles] == list(range(len(cycles)))
     assert [cycle["period_start"] for cycle in cycles] == [started_at, *(cycle["period_end"] for cycle in cycles)][
         : len(cycles)
@@ -89,7 +89,7 @@ def assert_tiles(subscription: dict[str, object], cycles: list[dict[str, object]
     assert isinstance(end, datetime)
     assert [cycle["is_last"] for cycle in cycles[:-1]] == [False] * (len(cycles) - 1)
     assert cycles[-1]["is_last"] == (isinstance(ends_at, datetime) and end >= ends_at)
-    assert cycles[-1]["is_last"] or end >= as_of
+    assert cycles[-1]["is_last"] or end > as_of
     if cycles[-1]["is_last"] and subscription["end"] == "at_once":
         assert end == ends_at
 

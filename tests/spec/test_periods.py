@@ -167,13 +167,14 @@ def test_cycles_begin_before_the_clock_and_the_last_may_be_open() -> None:
     )
 
 
-def test_a_cycle_that_begins_at_the_clock_has_not_begun() -> None:
+def test_a_cycle_that_begins_at_the_clock_has_begun() -> None:
     assert_cycles(
         subscription("2024-01-31", "-", "period_end"),
         "2024-02-29",
         """
         cycle | period_start | period_end | is_last
         0     | 2024-01-31   | 2024-02-29 | false
+        1     | 2024-02-29   | 2024-03-31 | false
         """,
     )
 
