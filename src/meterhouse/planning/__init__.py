@@ -1,0 +1,10 @@
+"""What is stale and is brought up to date: landing, definitions, usage, billing, and all of it as one run."""
+
+from meterhouse.planning.billing import bill_cycles
+from meterhouse.planning.definitions import define
+from meterhouse.planning.events import land
+from meterhouse.planning.progress import Progress, Silent
+from meterhouse.planning.run import RunReport, clock_after, run
+from meterhouse.planning.usage import meter
+
+__all__ = ["Progress", "RunReport", "Silent", "bill_cycles", "clock_after", "define", "land", "meter", "run"]

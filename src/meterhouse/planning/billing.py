@@ -1,0 +1,73 @@
+"""Cycles into invoices, stored so that a run that dies at any instant is mended by the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from meterhouse.bill import Bill, Books, Final as Billed, bill
+from meterhouse.errors import ProjectError
+from meterhouse.invoicing import Numbering
+from meterhouse.warehouse import commit_together
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from meterhouse.catalog import Settings
+    from meterhouse.warehouse import Warehouse
+
+_BOOKS: Final = ("subscriptions", "meters", "products", "fixed_prices", "metered_prices", "tiers", "benefits")
+_DRAFT_TABLES: Final = {
+    "invoices": "draft_invoices",
+    "invoice_lines": "draft_invoice_lines",
+    "rated_lines": "draft_rated_lines",
+    "credit_ledger": "draft_credit_entries",
+}
+
+
+def bill_cycles(settings: Settings, warehouse: Warehouse, as_of: datetime) -> Bill:
+    """Bill what `as_of` finds closed, store drafts, estimates and what became final.
+
+    Usage is stored before the invoices that freeze it; the invoices that became final go in as one batch, and what is
+    still a draft comes last. Cut off in between, the next run computes the rest again from the same inputs.
+    """
+    invoices = warehouse.scan("invoices")
+    billed = Billed(invoices, warehouse.scan("usage"), warehouse.scan("credit_ledger"))
+    books = Books(**{name: warehouse.scan(name) for name in _BOOKS})
+    usage_daily = warehouse.scan("usage_daily").filter(pl.col("date") < as_of.date())
+    last = invoices.select(pl.col("sequence").max()).collect().item() or 0
+    numbering = Numbering(settings.invoice_series, last, settings.grace_days, settings.due_days)
+    found = bill(books, usage_daily, billed, numbering, as_of, settings.rounding)
+    _refuse_moved_periods(found.periods, warehouse)
+    warehouse.replace("billing_periods", found.periods)
+    warehouse.replace("usage", found.usage)
+    finalized = found.finalized["invoices"].height
+    if finalized:
+        commit_together(warehouse, f"invoices {last + 1} to {last + finalized}", last + finalized, found.finalized)
+    for name, table in _DRAFT_TABLES.items():
+        warehouse.replace(table, found.drafts[name])
+    warehouse.replace("estimates", found.estimates)
+    return found
+
+
+def _refuse_moved_periods(periods: pl.DataFrame, warehouse: Warehouse) -> None:
+    """A cycle that is on a final invoice must stay where it was, or usage would be billed twice or never."""
+    key = ["subscription_id", "cycle"]
+    final = warehouse.scan("invoices").select("subscription_id", cycle=pl.col("cycle") - 1)
+    bounds = ["period_start", "period_end"]
+    stored = warehouse.scan("billing_periods").join(final, on=key, how="semi").select(*key, *bounds)
+    now = periods.lazy().select(*key, *bounds)
+    moved = stored.join(now, on=key, suffix="_now").filter(
+        pl.any_horizontal(pl.col(bound) != pl.col(f"{bound}_now") for bound in bounds)
+    )
+    first = moved.sort(key).head(1).collect()
+    if first.is_empty():
+        return
+    row = first.row(0, named=True)
+    message = (
+        f"Subscription '{row['subscription_id']}' was invoiced for {row['period_start']} to {row['period_end']}; its row "
+        f"now says {row['period_start_now']} to {row['period_end_now']}. A final invoice does not move: restore the row, "
+        "or end this subscription after that period and start another."
+    )
+    raise ProjectError(message)

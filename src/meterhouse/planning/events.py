@@ -1,0 +1,73 @@
+"""Files of the landing zone into the warehouse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from meterhouse.landing import LandingReport, land_folder, list_files
+from meterhouse.planning.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from meterhouse.catalog import Project
+    from meterhouse.warehouse import Warehouse
+
+
+class WarehouseEvents:
+    """The warehouse as landing sees it."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def landed_file_ids(self) -> set[str]:
+        """Files that were landed to their end."""
+        return set(self._warehouse.scan("landed_files").select("file_id").collect()["file_id"])
+
+    def event_columns(self) -> list[str]:
+        """Columns of the stored events, with those of properties."""
+        return self._warehouse.scan("events").collect_schema().names()
+
+    def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
+        """The stored events with one of these (source, event_id)."""
+        return self._warehouse.scan("events").join(keys.lazy(), on=["source", "event_id"], how="semi").collect()
+
+    def positions(self, table: str, file_id: str) -> pl.Series:
+        """Positions of a file that a side table has."""
+        rows = self._warehouse.scan(table).filter(pl.col("file_id") == file_id)
+        return rows.select("position").collect()["position"]
+
+    def append(self, table: str, rows: pl.DataFrame) -> None:
+        """Add rows to a table."""
+        self._warehouse.append(table, rows)
+
+
+def land(
+    project: Project, warehouse: Warehouse, landed_at: datetime, progress: Progress | None = None
+) -> LandingReport:
+    """Land every file of the project's landing zone that was not landed before."""
+    progress = progress or Silent()
+    progress.begin("Landing", len(list_files(project.events).files))
+    report = land_folder(
+        project.events,
+        WarehouseEvents(warehouse),
+        project.settings,
+        landed_at,
+        on_file=lambda file: progress.advance(file.name),
+    )
+    if not report.files.is_empty():
+        warehouse.compact("events")
+    progress.end(_summary(report))
+    return report
+
+
+def _summary(report: LandingReport) -> str:
+    if report.files.is_empty():
+        return f"nothing new in {report.seen_before} files"
+    total = report.files.select(pl.col("records", "events", "rejected", "duplicates", "conflicts").sum()).row(0, named=True)
+    refused = ", ".join(f"{total[kind]:,} {kind}" for kind in ("rejected", "duplicates", "conflicts") if total[kind])
+    return f"{report.files.height:,} files, {total['records']:,} records, {total['events']:,} events" + (
+        f", {refused}" if refused else ""
+    )

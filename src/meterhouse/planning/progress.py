@@ -1,0 +1,31 @@
+"""How long work says where it is; the command line draws it, Dagster logs it, tests leave it out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """What is told of a step of a run."""
+
+    def begin(self, step: str, total: int) -> None:
+        """A step begins, with so many parts."""
+
+    def advance(self, detail: str) -> None:
+        """A part of it is done, or begins: `detail` names it."""
+
+    def end(self, summary: str) -> None:
+        """The step is over: what it did, in words."""
+
+
+class Silent:
+    """Progress that nobody looks at."""
+
+    def begin(self, step: str, total: int) -> None:
+        """Say nothing."""
+
+    def advance(self, detail: str) -> None:
+        """Say nothing."""
+
+    def end(self, summary: str) -> None:
+        """Say nothing."""

@@ -1,0 +1,96 @@
+"""Days whose states are stale are metered again; the others are left alone (rule 8.1)."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+import polars as pl
+
+from meterhouse import __version__
+from meterhouse.invoicing import billing_periods
+from meterhouse.metering import cuts_within_days, measure_daily
+from meterhouse.planning.fingerprints import digest, frame_digest, record, recorded
+from meterhouse.planning.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from meterhouse.catalog import Project
+    from meterhouse.warehouse import Warehouse
+
+_MOST_DAYS: Final = 31
+_MOST_BYTES: Final = 128 * 2**20
+"""Of Parquet; what is read of it takes some five times that."""
+
+
+def meter(
+    project: Project,
+    warehouse: Warehouse,
+    as_of: datetime,
+    progress: Progress | None = None,
+    days: Iterable[date] | None = None,
+) -> list[date]:
+    """Bring `usage_daily` up to date for all days before `as_of`, or for some of them; returns the days metered again."""
+    progress = progress or Silent()
+    cuts = cuts_within_days(billing_periods(warehouse.scan("subscriptions"), as_of)).collect()
+    files = _files_by_day(warehouse)
+    wanted = set(files) if days is None else set(files) & set(days)
+    now = {day: print_ for day, print_ in _fingerprints(warehouse, files, cuts).items() if day < as_of.date() and day in wanted}
+    before = recorded(warehouse, "usage_daily")
+    stale = sorted(day for day, fingerprint in now.items() if before.get(day.isoformat()) != fingerprint)
+    progress.begin("Metering", len(stale))
+    for chunk in _chunks(stale, files):
+        progress.advance(f"{chunk[0]} to {chunk[-1]}")
+        _meter_days(project, warehouse, chunk, cuts)
+        record(warehouse, "usage_daily", {day.isoformat(): now[day] for day in chunk})
+    progress.end(f"{len(stale):,} days metered, {len(now) - len(stale):,} unchanged")
+    return stale
+
+
+def _meter_days(project: Project, warehouse: Warehouse, days: list[date], cuts: pl.DataFrame) -> None:
+    within = pl.col("date").is_between(days[0], days[-1])
+    states = measure_daily(
+        warehouse.scan("events").filter(within),
+        project.catalog.meters,
+        warehouse.scan("customers"),
+        cuts.lazy().filter(within),
+    )
+    warehouse.replace("usage_daily", states.collect(), where=f"date >= '{days[0]}' AND date <= '{days[-1]}'")
+
+
+def _fingerprints(warehouse: Warehouse, files: dict[date, list[Path]], cuts: pl.DataFrame) -> dict[date, str]:
+    meters = frame_digest(warehouse.scan("meters").select("meter", "aggregation", "property", "filter_json").collect())
+    customers = frame_digest(warehouse.scan("customers").select("customer_id", "external_id").collect())
+    cut_days = {day: frame_digest(rows) for (day,), rows in cuts.partition_by("date", as_dict=True).items()}
+    return {
+        day: digest(__version__, meters, customers, cut_days.get(day, ""), *(path.name for path in paths))
+        for day, paths in files.items()
+    }
+
+
+def _files_by_day(warehouse: Warehouse) -> dict[date, list[Path]]:
+    """Stored files of `events`, by the day that their folder names."""
+    paths = sorted(Path(unquote(uri.removeprefix("file://"))) for uri in warehouse.file_uris("events"))
+    by_day = sorted((date.fromisoformat(path.parent.name.removeprefix("date=")), path) for path in paths)
+    return {day: [path for _, path in pairs] for day, pairs in groupby(by_day, key=lambda pair: pair[0])}
+
+
+def _chunks(days: list[date], files: dict[date, list[Path]]) -> Iterator[list[date]]:
+    """Days that follow each other, as many as may be read at once."""
+    chunk: list[date] = []
+    size = 0
+    for day in days:
+        day_size = sum(path.stat().st_size for path in files[day])
+        follows = bool(chunk) and day == chunk[-1] + timedelta(days=1)
+        if chunk and (not follows or len(chunk) == _MOST_DAYS or size + day_size > _MOST_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(day)
+        size += day_size
+    if chunk:
+        yield chunk
