@@ -1,6 +1,6 @@
 """What people configure: meters, products with prices and benefits, settings; reads and checks a project folder."""
 
-from meterhouse.catalog.filters import FIXED_PROPERTIES, Clause, Filter
+from meterhouse.catalog.filters import FIXED_PROPERTIES, Clause, Filter, filter_json, read_filter
 from meterhouse.catalog.meters import Aggregation, Meter
 from meterhouse.catalog.people import read_people
 from meterhouse.catalog.products import FixedPrice, MeterCredits, Product, Tier, TieredPrice, UnitPrice
@@ -22,6 +22,8 @@ __all__ = [
     "Tier",
     "TieredPrice",
     "UnitPrice",
+    "filter_json",
+    "read_filter",
     "read_people",
     "read_project",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Annotated, Final, Literal
 
@@ -68,3 +69,29 @@ class Filter(BaseModel):
 
     conjunction: Literal["and", "or"] = Field("and", description="Whether all must match, or any.")
     clauses: tuple[Clause | Filter, ...] = Field((), description="Comparisons, or filters again.")
+
+
+def filter_json(rule: Filter) -> str:
+    """A filter as JSON, the same for the same filter: numbers stay numbers, exact and without trailing zeros."""
+    clauses = ",".join(filter_json(part) if isinstance(part, Filter) else _clause_json(part) for part in rule.clauses)
+    return f'{{"conjunction":"{rule.conjunction}","clauses":[{clauses}]}}'
+
+
+def read_filter(text: str) -> Filter:
+    """The filter that `filter_json` wrote."""
+    return Filter.model_validate(json.loads(text, parse_float=Decimal, parse_int=Decimal))
+
+
+def _clause_json(clause: Clause) -> str:
+    # Pydantic would write a number as text, so that `eq 5` and `eq "5"` could not be told apart any more.
+    value = _number_json(clause.value) if isinstance(clause.value, Decimal) else _json(clause.value)
+    return f'{{"property":{_json(clause.property)},"operator":"{clause.operator}","value":{value}}}'
+
+
+def _number_json(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _json(value: str | bool) -> str:  # noqa: FBT001 - a value of JSON
+    return json.dumps(value, ensure_ascii=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import polars as pl
 
+from meterhouse.catalog.filters import filter_json
 from meterhouse.catalog.products import FixedPrice, Tier, TieredPrice, UnitPrice, unit_amount_minor, whole_minor
 from meterhouse.tables import Benefits, FixedPrices, MeteredPrices, Meters, Products, Tiers, schema_of
 
@@ -32,7 +33,7 @@ def meter_rows(meters: Mapping[str, Meter]) -> pl.DataFrame:
                 "unit": meter.unit,
                 "aggregation": meter.aggregation.func,
                 "property": meter.aggregation.property,
-                "filter_json": meter.matching().model_dump_json(),
+                "filter_json": filter_json(meter.matching()),
             }
             for key, meter in meters.items()
         ),
