@@ -23,7 +23,7 @@ help: ## List what can be made
 
 .PHONY: demo
 demo: $(READY) ## Bill three months of real usage events and show the invoices
-	@rm -rf $(DEMO) && mkdir -p build && cp -R data/ai-usage $(DEMO)
+	@rm -rf $(DEMO) && mkdir -p build && cp -R data/ai-usage $(DEMO) && rm -rf $(DEMO)/warehouse
 	$(BIN)/meterhouse --project $(DEMO) run --through 2026-02-28
 	$(BIN)/meterhouse --project $(DEMO) invoices list
 	@cat docs/after-the-demo.txt
