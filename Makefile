@@ -22,7 +22,7 @@ help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: $(READY) ## Bill three months of real usage events and show the invoices
+demo: $(READY) ## Bill real usage events and show the invoices
 	@rm -rf $(DEMO) && mkdir -p build && cp -R data/ai-usage $(DEMO) && rm -rf $(DEMO)/warehouse
 	$(BIN)/meterhouse --project $(DEMO) run --through 2026-02-28
 	$(BIN)/meterhouse --project $(DEMO) invoices list

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import polars as pl
-from tests.tables import assert_rows, rows
 
 from meterhouse.credits import burn_down, carried_over, credited
 from meterhouse.tables import Benefits, CreditDemand, CreditLedger, CreditsCarried, empty, verify
+from tests.tables import assert_rows, rows
 
 NOTHING_CARRIED = empty(CreditsCarried)
 

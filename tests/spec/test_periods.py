@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from tests.tables import assert_rows, rows
 
 from meterhouse.invoicing import billing_periods
 from meterhouse.periods import calendar_anchor, grid_periods, midnight_anchor
 from meterhouse.tables import Subscriptions
+from tests.tables import assert_rows, rows
 
 
-def starts(  # noqa: PLR0913  a grid and a span
+def starts(
     interval: str, anchor: str, first: str, last: str, *, timezone: str = "UTC", count: int = 1
 ) -> list[str]:
     """When the periods of a grid that overlap [first, last) begin, as UTC."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from tests.tables import assert_rows, rows
 
 from meterhouse.rating import charge, cover_credited, cover_included, rate
 from meterhouse.tables import Billables, BillingPeriods, MeteredPrices, Tiers, Usage
+from tests.tables import assert_rows, rows
 
 PRICES = rows(
     MeteredPrices,
