@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import unquote
 
 from deltalake import CommitProperties, Transaction, WriterProperties
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from meterhouse.errors import WarehouseError
 
@@ -47,6 +47,12 @@ def until_it_holds(table: str, attempt: Callable[[], Result]) -> Result:
                     f"({conflict}). Nothing of this write was stored; wait for the other run and run again."
                 )
                 raise WarehouseError(message) from conflict
+        except (DeltaError, OSError) as fault:
+            message = (
+                f"Table '{table}' could not be written ({fault}). All or nothing of it is stored; "
+                f"see to free space and permissions of the warehouse folder, and run again."
+            )
+            raise WarehouseError(message) from fault
         # Writers that collided must not wake together; the process id differs between them without a random number.
         time.sleep(0.005 * (tries + 1) * (1 + os.getpid() % 7))
     raise AssertionError
@@ -64,6 +70,18 @@ def make_durable(handle: DeltaTable) -> None:
     data = [root / path for path in _added(commit)]
     sync_files([*data, commit, *log.glob(f"{version}.checkpoint*"), *log.glob("_last_checkpoint")])
     sync_folders([*(path.parent for path in data), log, root, root.parent])
+
+
+def drop_torn_commit(table: Path) -> bool:
+    """Forget the newest commit where a power cut left it, or its data, empty: it was never reported as done."""
+    log = table / "_delta_log"
+    newest = max(log.glob(f"{'[0-9]' * 20}.json"), default=None)
+    if newest is None or not _is_torn(table, newest):
+        return False
+    for file in [*log.glob(f"{newest.stem}.*"), *log.glob("_last_checkpoint")]:
+        file.unlink()
+    sync_folders([log])
+    return True
 
 
 def table_folder(handle: DeltaTable) -> Path:
@@ -89,6 +107,15 @@ def _sync(path: Path, flags: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_torn(table: Path, commit: Path) -> bool:
+    try:
+        data = [table / path for path in _added(commit)]
+    except ValueError:
+        return True
+    # A file that is missing, not empty, was taken away by someone: reading it fails, and must.
+    return commit.stat().st_size == 0 or any(path.exists() and path.stat().st_size == 0 for path in data)
 
 
 def _added(commit: Path) -> list[str]:

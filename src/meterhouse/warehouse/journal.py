@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from meterhouse.errors import WarehouseError
-from meterhouse.warehouse.commit import sync_files, sync_folders
+from meterhouse.tables import WAREHOUSE
+from meterhouse.warehouse.commit import drop_torn_commit, sync_files, sync_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,9 @@ def commit_together(warehouse: Warehouse, batch_id: str, sequence: int, appends:
 
 
 def recover(warehouse: Warehouse) -> list[str]:
-    """Finish the batches that a run began and did not end; returns their ids."""
+    """Mend what a run left that died: finish the batches that it began; returns their ids."""
+    for table in WAREHOUSE:
+        drop_torn_commit(warehouse.root / table)
     root = warehouse.root / FOLDER
     if not root.exists():
         return []
