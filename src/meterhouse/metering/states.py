@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from meterhouse.catalog.meters import Aggregation
     from meterhouse.metering.operands import EventProperties
 
-_LAST_ORDER: Final = ("timestamp", "received_at", "event_id")
+_LAST_ORDER: Final = ("timestamp", "received_at", "event_id", "source")
 _ONE_PART: Final = pl.lit("0.000000000001").cast(QUANTITY)
 
 

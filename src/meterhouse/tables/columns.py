@@ -23,9 +23,9 @@ def text(description: str, *, nullable: bool = False) -> dy.String:
     return dy.String(nullable=nullable, description=description)
 
 
-def flag(description: str) -> dy.Bool:
+def flag(description: str, *, key: bool = False) -> dy.Bool:
     """Yes or no."""
-    return dy.Bool(description=description)
+    return dy.Bool(primary_key=key, description=description)
 
 
 def count(description: str, *, key: bool = False) -> dy.Int64:

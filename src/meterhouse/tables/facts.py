@@ -31,7 +31,7 @@ class UsageDaily(dy.Schema):
     customer_id = column.identifier("The customer; as sent where unknown, empty where none was sent.", key=True)
     date = column.day("Day in UTC; the partition.", key=True)
     slice_start = column.instant("Start of the slice: the day's start, or a period boundary within the day.", key=True)
-    attributed = column.flag("The customer is known (rule 1.5).")
+    attributed = column.flag("The customer is known; a stranger's id may look like a customer's (rule 1.5).", key=True)
     events = column.count("Events that matched the filter and counted.")
     skipped = column.count("Events that matched, but whose value is missing or of the wrong type (rule 2.2).")
     sum = column.quantity("Sum of the values.", nullable=True)
