@@ -85,9 +85,9 @@ def bill(
     billables = cover_credited(included, credited(entries)).collect().lazy()
     steps = rate(billables, books.metered_prices, books.tiers).collect().lazy()
     charges = charge(billables, steps, books.metered_prices).collect().lazy()
-    lines = bill_lines(
-        periods, charges, books.fixed_prices, books.products, books.meters, as_of, rounding
-    ).collect().lazy()
+    lines = (
+        bill_lines(periods, charges, books.fixed_prices, books.products, books.meters, as_of, rounding).collect().lazy()
+    )
     invoices = draft_invoices(periods, lines, books.products, as_of).join(final.invoices, on="invoice_id", how="anti")
     tables = {
         "invoice_lines": as_invoice_lines(lines),

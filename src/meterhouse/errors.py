@@ -1,11 +1,11 @@
 """What can go wrong, as a small tree. Every message says what, where, what was expected and how to mend it.
 
-    MeterhouseError             anything a user can mend; the command line prints it without a traceback
-    ├── ProjectError            the project folder: settings, catalog, customers, subscriptions
-    ├── WarehouseError          storage: schema mismatch, a conflicting writer, a damaged table
-    │   └── WarehouseBusy       another run holds the warehouse
-    ├── ArithmeticRangeError    a quantity or an amount that does not fit its exact type
-    └── AuditFailed             two engines, or two totals, disagree
+MeterhouseError             anything a user can mend; the command line prints it without a traceback
+├── ProjectError            the project folder: settings, catalog, customers, subscriptions
+├── WarehouseError          storage: schema mismatch, a conflicting writer, a damaged table
+│   └── WarehouseBusy       another run holds the warehouse
+├── ArithmeticRangeError    a quantity or an amount that does not fit its exact type
+└── AuditFailed             two engines, or two totals, disagree
 """
 
 from __future__ import annotations

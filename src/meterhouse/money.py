@@ -40,7 +40,9 @@ def minor_digits(currency: str) -> int:
     try:
         return currencies()[currency.upper()]
     except KeyError:
-        message = f"'{currency}' is not an ISO 4217 currency with a minor unit. Use a code such as USD, EUR, JPY or KWD."
+        message = (
+            f"'{currency}' is not an ISO 4217 currency with a minor unit. Use a code such as USD, EUR, JPY or KWD."
+        )
         raise ProjectError(message) from None
 
 

@@ -62,7 +62,7 @@ class Subscription(BaseModel):
     end: Literal["period_end", "at_once"] = Field("period_end", description="When `ends_at` takes effect (rule 3.4).")
     interval: Interval = Field(description="The product's where none is given.")
     interval_count: int = Field(ge=1, le=1200, description="How many intervals make a period.")
-    anchor: datetime | None = Field(None, description="Where boundaries are counted from; `started_at` where not given.")
+    anchor: datetime | None = Field(None, description="Where boundaries are counted from; else `started_at`.")
     timezone: str = Field(description="IANA timezone; the project's where none is given.")
 
     @field_validator("timezone")
@@ -124,7 +124,9 @@ def read_people(project: Project) -> dict[str, pl.DataFrame]:
     """The tables `customers`, `subscriptions` and `rejected_rows` of a project."""
     customers = _read_customers(project.root)
     subscriptions = _read_subscriptions(project, set(customers.accepted))
-    rejected = pl.DataFrame([*customers.rejected, *subscriptions.rejected], schema=schema_of(RejectedRows), orient="row")
+    rejected = pl.DataFrame(
+        [*customers.rejected, *subscriptions.rejected], schema=schema_of(RejectedRows), orient="row"
+    )
     return {"customers": customers.frame(), "subscriptions": subscriptions.frame(), "rejected_rows": rejected}
 
 
@@ -201,7 +203,7 @@ def _reject_double_metering(checked: Checked, project: Project) -> None:
         del checked.accepted[row["subscription_id"]]
         explanation = (
             f"subscription '{row['subscription_id']}' would bill usage that '{clash['subscription_id']}' bills already: "
-            "both products meter the same events of the customer at the same time. End one before the other starts"
+            "their products have a meter in common, at one time for one customer. End one before the other starts"
         )
         checked.reject(0, explanation, row)
 

@@ -84,7 +84,9 @@ def read_catalog(folder: Path, currency: str) -> Catalog:
         for kind, named in (("meters", part.meters), ("products", part.products)):
             for name, definition in named.items():
                 if (kind, name) in home:
-                    message = f"catalog/{file.name}: '{name}' of {kind} stands in catalog/{home[kind, name]} too. Keep one."
+                    message = (
+                        f"catalog/{file.name}: '{name}' of {kind} stands in catalog/{home[kind, name]} too. Keep one."
+                    )
                     raise ProjectError(message)
                 home[kind, name] = file.name
                 merged[kind][name] = definition

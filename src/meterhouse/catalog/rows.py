@@ -41,7 +41,10 @@ def meter_rows(meters: Mapping[str, Meter]) -> pl.DataFrame:
 
 
 def product_rows(products: Mapping[str, Product], currency: str) -> dict[str, pl.DataFrame]:
-    """The tables `products`, `fixed_prices`, `metered_prices`, `tiers` and `benefits`. Raises ValueError naming price and fault."""
+    """The tables `products`, `fixed_prices`, `metered_prices`, `tiers` and `benefits`.
+
+    Raises ValueError naming price and fault.
+    """
     fixed: Rows = []
     metered: Rows = []
     tiers: Rows = []

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-def credit_demand(
-    usage: pl.LazyFrame, billables: pl.LazyFrame, periods: pl.LazyFrame, as_of: datetime
-) -> pl.LazyFrame:
+def credit_demand(usage: pl.LazyFrame, billables: pl.LazyFrame, periods: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
     """`Usage`, `Billables` and `BillingPeriods` to `CreditDemand`: one row per cycle and meter.
 
     A priced meter wants what its included units leave; a meter that has no price wants all its usage, so that a

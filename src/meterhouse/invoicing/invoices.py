@@ -26,9 +26,7 @@ class Numbering(NamedTuple):
     due_days: int
 
 
-def draft_invoices(
-    periods: pl.LazyFrame, lines: pl.LazyFrame, products: pl.LazyFrame, as_of: datetime
-) -> pl.LazyFrame:
+def draft_invoices(periods: pl.LazyFrame, lines: pl.LazyFrame, products: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
     """One draft per boundary of a subscription that `as_of` has reached: `Invoices`.
 
     The start of a subscription is a boundary only where something is billed in advance; the end of a cycle always is,

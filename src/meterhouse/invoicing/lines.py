@@ -39,18 +39,15 @@ def bill_lines(
     as_of: datetime,
     rounding: Rounding,
 ) -> pl.LazyFrame:
-    """What is to be billed by `as_of`: `InvoiceLines`, with the invoice's `subscription_id` and `invoice_cycle` besides."""
+    """What is to be billed by `as_of`: `InvoiceLines`, and besides them `subscription_id` and `invoice_cycle`."""
     fixed = _fixed(periods, fixed_prices, products, as_of)
     used = _used(periods, charges, meters, as_of)
-    return (
-        pl.concat([fixed, used], how="diagonal")
-        .with_columns(
-            invoice_id=invoice_id(pl.col("subscription_id"), pl.col("invoice_cycle")),
-            amount_minor=round_minor(pl.col("amount_minor_unrounded"), rounding),
-            line_no=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(
-                "subscription_id", "invoice_cycle", order_by=["kind", "period_start", "price_id"]
-            ),
-        )
+    return pl.concat([fixed, used], how="diagonal").with_columns(
+        invoice_id=invoice_id(pl.col("subscription_id"), pl.col("invoice_cycle")),
+        amount_minor=round_minor(pl.col("amount_minor_unrounded"), rounding),
+        line_no=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(
+            "subscription_id", "invoice_cycle", order_by=["kind", "period_start", "price_id"]
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from meterhouse.metering.attribution import attribute
 from meterhouse.metering.filters import matches
 from meterhouse.metering.measure import measure_daily, measure_periods
 from meterhouse.metering.operands import EventProperties
+from meterhouse.metering.over_customers import measure_over_customers
 from meterhouse.metering.slices import cuts_within_days, slice_events
 from meterhouse.metering.states import combine, value_of
 
@@ -14,6 +15,7 @@ __all__ = [
     "cuts_within_days",
     "matches",
     "measure_daily",
+    "measure_over_customers",
     "measure_periods",
     "slice_events",
     "value_of",

@@ -79,5 +79,3 @@ def value_text(value: str | bool | Decimal) -> str:  # noqa: FBT001 - a filter's
 
 def _number(value: Decimal) -> pl.Expr:
     return pl.lit(f"{value:f}").cast(QUANTITY)
-
-

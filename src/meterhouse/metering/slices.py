@@ -10,9 +10,7 @@ def cuts_within_days(periods: pl.LazyFrame) -> pl.LazyFrame:
 
     A customer without such an instant, the common case, has no row: its slices are its days.
     """
-    bounds = pl.concat(
-        [periods.select("customer_id", slice_start=bound) for bound in ("period_start", "period_end")]
-    )
+    bounds = pl.concat([periods.select("customer_id", slice_start=bound) for bound in ("period_start", "period_end")])
     date = pl.col("slice_start").dt.date()
     return (
         bounds.filter(pl.col("slice_start") > _midnight(date))
@@ -22,9 +20,10 @@ def cuts_within_days(periods: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def slice_events(events: pl.LazyFrame, cuts: pl.LazyFrame) -> pl.LazyFrame:
-    """Add `slice_start`: the last cut of the event's customer and day that is not after the event, or the day's start."""
+    """Add `slice_start`: the last cut of the customer's day that is not after the event, or the day's start."""
     days = cuts.select("customer_id", "date").unique()
-    whole = events.join(days, on=["customer_id", "date"], how="anti").with_columns(slice_start=_midnight(pl.col("date")))
+    midnight = _midnight(pl.col("date"))
+    whole = events.join(days, on=["customer_id", "date"], how="anti").with_columns(slice_start=midnight)
     cut = (
         events.join(days, on=["customer_id", "date"], how="semi")
         .sort("timestamp")
@@ -37,7 +36,7 @@ def slice_events(events: pl.LazyFrame, cuts: pl.LazyFrame) -> pl.LazyFrame:
             coalesce=False,
             check_sortedness=False,
         )
-        .with_columns(slice_start=pl.col("slice_start").fill_null(_midnight(pl.col("date"))))
+        .with_columns(slice_start=pl.col("slice_start").fill_null(midnight))
     )
     return pl.concat([whole, cut])
 

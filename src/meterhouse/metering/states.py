@@ -53,7 +53,12 @@ def state(aggregation: Aggregation) -> list[pl.Expr]:
 def _last_by_time() -> list[pl.Expr]:
     has_value = pl.col("value").is_not_null()
     order = [pl.col(name).filter(has_value) for name in _LAST_ORDER]
-    kept = {"last": "value", "last_timestamp": "timestamp", "last_received_at": "received_at", "last_event_id": "event_id"}
+    kept = {
+        "last": "value",
+        "last_timestamp": "timestamp",
+        "last_received_at": "received_at",
+        "last_event_id": "event_id",
+    }
     return [pl.col(name).filter(has_value).sort_by(order).last().alias(state_name) for state_name, name in kept.items()]
 
 
@@ -70,7 +75,9 @@ def with_missing_states(states: pl.LazyFrame) -> pl.LazyFrame:
         "distinct_values": pl.List(pl.String()),
     }
     present = states.collect_schema().names()
-    return states.with_columns(pl.lit(None, dtype=dtype).alias(name) for name, dtype in kinds.items() if name not in present)
+    return states.with_columns(
+        pl.lit(None, dtype=dtype).alias(name) for name, dtype in kinds.items() if name not in present
+    )
 
 
 def combine(states: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:

@@ -66,8 +66,8 @@ def _refuse_moved_periods(periods: pl.DataFrame, warehouse: Warehouse) -> None:
         return
     row = first.row(0, named=True)
     message = (
-        f"Subscription '{row['subscription_id']}' was invoiced for {row['period_start']} to {row['period_end']}; its row "
-        f"now says {row['period_start_now']} to {row['period_end_now']}. A final invoice does not move: restore the row, "
-        "or end this subscription after that period and start another."
+        f"Subscription '{row['subscription_id']}' was invoiced for {row['period_start']} to {row['period_end']}; "
+        f"its row now says {row['period_start_now']} to {row['period_end_now']}. A final invoice does not move: "
+        "restore the row, or end this subscription after that period and start another."
     )
     raise ProjectError(message)

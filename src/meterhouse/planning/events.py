@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from meterhouse.catalog import Project
     from meterhouse.warehouse import Warehouse
+
+_REFUSED: Final = ("rejected", "duplicates", "conflicts")
 
 
 class WarehouseEvents:
@@ -66,7 +68,9 @@ def land(
 def _summary(report: LandingReport) -> str:
     if report.files.is_empty():
         return f"nothing new in {report.seen_before} files"
-    total = report.files.select(pl.col("records", "events", "rejected", "duplicates", "conflicts").sum()).row(0, named=True)
+    total = report.files.select(pl.col("records", "events", "rejected", "duplicates", "conflicts").sum()).row(
+        0, named=True
+    )
     refused = ", ".join(f"{total[kind]:,} {kind}" for kind in ("rejected", "duplicates", "conflicts") if total[kind])
     return f"{report.files.height:,} files, {total['records']:,} records, {total['events']:,} events" + (
         f", {refused}" if refused else ""

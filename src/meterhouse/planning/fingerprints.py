@@ -46,5 +46,6 @@ def record(warehouse: Warehouse, table: str, parts: Mapping[str, str]) -> None:
         schema=schema_of(Fingerprints),
     )
     warehouse.update(
-        "fingerprints", lambda before: pl.concat([before.join(new.lazy(), on=["part_table", "part"], how="anti").collect(), new])
+        "fingerprints",
+        lambda before: pl.concat([before.join(new.lazy(), on=["part_table", "part"], how="anti").collect(), new]),
     )

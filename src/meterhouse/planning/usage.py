@@ -35,12 +35,16 @@ def meter(
     progress: Progress | None = None,
     days: Iterable[date] | None = None,
 ) -> list[date]:
-    """Bring `usage_daily` up to date for all days before `as_of`, or for some of them; returns the days metered again."""
+    """Bring `usage_daily` up to date for all days before `as_of`, or for some of them; returns those metered again."""
     progress = progress or Silent()
     cuts = cuts_within_days(billing_periods(warehouse.scan("subscriptions"), as_of)).collect()
     files = _files_by_day(warehouse)
     wanted = set(files) if days is None else set(files) & set(days)
-    now = {day: print_ for day, print_ in _fingerprints(warehouse, files, cuts).items() if day < as_of.date() and day in wanted}
+    now = {
+        day: print_
+        for day, print_ in _fingerprints(warehouse, files, cuts).items()
+        if day < as_of.date() and day in wanted
+    }
     before = recorded(warehouse, "usage_daily")
     stale = sorted(day for day, fingerprint in now.items() if before.get(day.isoformat()) != fingerprint)
     progress.begin("Metering", len(stale))

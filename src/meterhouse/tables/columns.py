@@ -55,9 +55,7 @@ def amount_minor(description: str, *, nullable: bool = False) -> dy.Int64:
 
 def instant(description: str, *, key: bool = False, nullable: bool = False) -> dy.Datetime:
     """A point in time, UTC, microseconds."""
-    return dy.Datetime(
-        time_unit="us", time_zone="UTC", primary_key=key, nullable=nullable, description=description
-    )
+    return dy.Datetime(time_unit="us", time_zone="UTC", primary_key=key, nullable=nullable, description=description)
 
 
 def day(description: str, *, key: bool = False) -> dy.Date:

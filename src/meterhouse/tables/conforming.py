@@ -34,7 +34,8 @@ def verify(frame: pl.DataFrame, table: type[dy.Schema]) -> pl.DataFrame:
         broken = ", ".join(f"{rule}: {rows} rows" for rule, rows in sorted(failure.counts().items()))
         message = (
             f"Table '{table.__name__}' would break its own rules ({broken}). First such row: "
-            f"{failure.invalid().head(1).to_dicts()}. This is a fault in meterhouse, not in your data: nothing was written."
+            f"{failure.invalid().head(1).to_dicts()}. This is a fault in meterhouse, not in your data: "
+            "nothing was written."
         )
         raise WarehouseError(message)
     return frame

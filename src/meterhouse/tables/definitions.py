@@ -35,7 +35,7 @@ class Subscriptions(dy.Schema):
     product = column.identifier("What is subscribed to.")
     started_at = column.instant("First instant.")
     ends_at = column.instant("Asked end; null where there is none.", nullable=True)
-    end = column.text("`at_once`: ends at `ends_at`. `period_end`: ends with the period that holds `ends_at` (rule 3.4).")
+    end = column.text("`at_once`: at `ends_at`. `period_end`: with the period that holds `ends_at` (rule 3.4).")
     interval = column.text("`day`, `week`, `month`, `quarter` or `year`.")
     interval_count = column.count("How many intervals make a period.")
     anchor = column.instant("Where the boundaries are counted from (rule 3.2).")
@@ -71,7 +71,7 @@ class MeteredPrices(dy.Schema):
     price_id = column.identifier("The price.", key=True)
     meter = column.identifier("What is measured.")
     currency = column.text("ISO 4217 code.")
-    volume = column.flag("All units at the price of the tier the total falls in; else each unit at its own tier's price.")
+    volume = column.flag("All units at the price of the tier of the total; else each unit at its own tier's price.")
     included = column.quantity("Units that cost nothing, each period.")
     cap_minor = column.amount_minor("Most that a period can cost; null where there is no cap.", nullable=True)
 

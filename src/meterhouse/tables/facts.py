@@ -256,10 +256,12 @@ class Fingerprints(dy.Schema):
 
 
 class Exports(dy.Schema):
-    """One row per export batch."""
+    """One row per export batch (rule 9)."""
 
     batch_id = column.identifier("Derived from the content.", key=True)
-    sequence = column.count("Place in the order of batches.")
-    previous_batch = column.identifier("The batch before; null for the first.", nullable=True)
-    through = column.instant("Clock of the tables exported.")
-    manifest_sha256 = column.text("Checksum of the manifest.")
+    sequence = column.count("Place in the order of batches, from 1.")
+    month = column.text("Month of issue of its invoices, `YYYY-MM`.")
+    supersedes = column.identifier("The batch of the same month before it; null for the first.", nullable=True)
+    through = column.instant("When the last of its invoices became final.")
+    invoices = column.count("How many invoices.")
+    manifest_sha256 = column.text("Checksum of its manifest.")

@@ -1,7 +1,7 @@
 """How the properties of events become typed columns of `events`, and columns become properties again.
 
-A property has up to three columns, since senders change their minds: `number_*`, `text_*` and `flag_*`. The name after the
-prefix is the property's, with the characters that Delta refuses percent-encoded, so that decoding gives it back exactly.
+A property has up to three columns, since senders change their minds: `number_*`, `text_*` and `flag_*`. The name after
+the prefix is the property's, with the characters that Delta refuses percent-encoded, so that decoding gives it back.
 """
 
 from __future__ import annotations
