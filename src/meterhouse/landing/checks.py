@@ -24,7 +24,9 @@ USUAL_INSTANT: Final = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,9})?(Z|[+-
 def with_instants(fields: pl.DataFrame, landed_at: datetime) -> pl.DataFrame:
     """Add `occurred` and `received` as instants; null where they cannot be read. Without an offset they are UTC."""
     clock = pl.lit(landed_at, dtype=INSTANT)
-    return fields.with_columns(_instants(fields["timestamp"], "occurred"), _instants(fields["received_at"], "received")).with_columns(
+    occurred = _instants(fields["timestamp"]).alias("occurred")
+    received = _instants(fields["received_at"]).alias("received")
+    return fields.with_columns(occurred, received).with_columns(
         occurred=pl.when("untimed").then(clock).otherwise("occurred"),
         received=pl.when(pl.col("received_at").is_null()).then(clock).otherwise("received"),
     )
@@ -49,7 +51,8 @@ def find_faults(fields: pl.DataFrame, settings: Settings, landed_at: datetime) -
         pl.when(fails).then(pl.struct(pl.lit(reason).alias("reason"), detail.alias("detail")))
         for reason, fails, detail in checks
     )
-    failed = fields.select(place=pl.int_range(pl.len(), dtype=pl.UInt32()), found=found).filter(pl.col("found").is_not_null())
+    places = pl.int_range(pl.len(), dtype=pl.UInt32())
+    failed = fields.select(place=places, found=found).filter(pl.col("found").is_not_null())
     return Faults({row["place"]: Fault(**row["found"]) for row in failed.iter_rows(named=True)})
 
 
@@ -70,12 +73,13 @@ def _quoted(field: str) -> pl.Expr:
     return pl.format("'{}'", pl.col(field).cast(pl.String()).str.slice(0, 60))
 
 
-def _instants(sent: pl.Series, name: str) -> pl.Series:
+def _instants(sent: pl.Series) -> pl.Series:
     if isinstance(sent.dtype, pl.Datetime):
         known = sent.dt.replace_time_zone("UTC") if sent.dtype.time_zone is None else sent.dt.convert_time_zone("UTC")
-        return known.dt.cast_time_unit("us").alias(name)
-    usual = sent.set(~sent.str.contains(USUAL_INSTANT), None).str.replace("Z", "+00:00", literal=True).str.replace(" ", "T", literal=True)
-    instants = usual.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False).alias(name)
+        return known.dt.cast_time_unit("us")
+    usual = sent.set(~sent.str.contains(USUAL_INSTANT), None)
+    spelled = usual.str.replace("Z", "+00:00", literal=True).str.replace(" ", "T", literal=True)
+    instants = spelled.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False)
     odd = (instants.is_null() & sent.is_not_null()).arg_true()
     if odd.is_empty():
         return instants

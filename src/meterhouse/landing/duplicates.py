@@ -26,7 +26,7 @@ _decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 
 @dataclass(frozen=True)
 class Settled:
-    """The events of a batch by what becomes of them; `already_landed` counts those that an interrupted landing stored."""
+    """The events of a batch by what becomes of them; `already_landed` counts those that a landing cut short stored."""
 
     events: pl.DataFrame
     duplicates: pl.DataFrame
@@ -68,10 +68,10 @@ def _differences(pairs: pl.DataFrame) -> list[str]:
     # A resend that leaves the time to us cannot disagree about it.
     differs["timestamp"] &= ~pl.col("untimed")
     named = [pl.when(differs[field]).then(pl.lit(field)) for field in COMPARED]
-    fields = pairs.select(pl.concat_str(named, separator=", ", ignore_nulls=True).alias("fields"), "metadata", "metadata_kept")
+    fields = pl.concat_str(named, separator=", ", ignore_nulls=True)
     return [
         text if sent == kept or _same(_decode(sent), _decode(kept)) else ", ".join(filter(None, (text, "metadata")))
-        for text, sent, kept in fields.iter_rows()
+        for text, sent, kept in pairs.select(fields.alias("fields"), "metadata", "metadata_kept").iter_rows()
     ]
 
 
@@ -115,5 +115,5 @@ def _landed(rows: pl.DataFrame, landed_at: datetime, table: type[EventDuplicates
 
 def _without_empty_properties(events: pl.DataFrame) -> pl.DataFrame:
     """A property that only refused resends had makes no column."""
-    empty = [name for name in events.columns if property_of(name) is not None and events[name].null_count() == events.height]
-    return events.drop(empty)
+    properties = [name for name in events.columns if property_of(name) is not None]
+    return events.drop(name for name in properties if events[name].null_count() == events.height)

@@ -43,7 +43,9 @@ class LandingZone:
 def list_files(folder: Path) -> LandingZone:
     """List the files to land, in folders too. Names that begin with `.` or `_` are not yet published and left alone."""
     if not folder.is_dir():
-        message = f"The landing zone '{folder}' is not a folder. Create it, or name another in `events` of meterhouse.yaml."
+        message = (
+            f"The landing zone '{folder}' is not a folder. Create it, or name another as `events` in meterhouse.yaml."
+        )
         raise ProjectError(message)
     files: list[FileToLand] = []
     problems: list[Problem] = []
@@ -89,5 +91,5 @@ def _problem(path: Path, folder: Path) -> str | None:
 
 
 def _shown(relative: Path) -> str:
-    """A path as text; bytes that are no UTF-8 are shown as \\xNN, since tables hold text only."""
+    """A path as text; bytes that are no UTF-8 are shown as escapes, since tables hold text only."""
     return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Land a folder: every file once, every event once, whatever instant the last landing was cut off at (rules 1.3, 1.4)."""
+"""Land a folder: every file once, every event once, at whatever instant the last landing was cut off (rule 1.3)."""
 
 from __future__ import annotations
 
@@ -79,8 +79,9 @@ def land_file(file: FileToLand, origin: Origin, store: EventStore, *, batch_rows
     for batch in read_batches(file, origin, known_columns=store.event_columns(), batch_rows=batch_rows):
         for name, count in _land_batch(batch, origin, store).items():
             counts[name] += count
-    row = {"file_id": origin.file_id, "path": origin.path, "bytes": file.path.stat().st_size, "landed_at": origin.landed_at}
-    landed = pl.DataFrame([{**row, **counts}], schema=schema_of(LandedFiles))
+    size = file.path.stat().st_size
+    row = {"file_id": origin.file_id, "path": origin.path, "bytes": size, **counts, "landed_at": origin.landed_at}
+    landed = pl.DataFrame([row], schema=schema_of(LandedFiles))
     store.append("landed_files", landed)
     return landed
 

@@ -16,7 +16,7 @@ CHUNK_BYTES: Final = 1 << 20
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
-class Damage(Exception):  # noqa: N818 -- not an error of the program: the file is at fault, and reading goes on elsewhere
+class Damage(Exception):
     """The file cannot be read further."""
 
 
@@ -31,7 +31,7 @@ class _Inflater(Protocol):
 class Lines:
     """Iterates over (line number from 1, line) of the lines that are not blank.
 
-    Where the file is damaged the iteration ends early, with the piece of a line that was still read, and `damage` says why.
+    Where the file is damaged the iteration ends early, with the piece of a line that was still read; `damage` says why.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Metadata to typed columns: every scalar property becomes a number, a text or a flag, and no number passes through a float."""
+"""Metadata to typed columns: a scalar property becomes a number, a text or a flag; no number passes through a float."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Typed:
 
 
 def type_metadata(texts: Sequence[str]) -> Typed:
-    """Read the metadata of records. Nested objects are flattened with `.`; arrays and nulls have no column (rule 1.1)."""
+    """Type the metadata of records. Nested objects are flattened with `.`; arrays and nulls have no column."""
     typed = Typed()
     objects = [_object(text, place, typed.faults) for place, text in enumerate(texts)]
     columns = dict(_columns(objects))

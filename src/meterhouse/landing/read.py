@@ -169,7 +169,8 @@ def _derived_ids(usable: pl.DataFrame, file_id: str) -> pl.Series:
     missing = ids.is_null().arg_true()
     if missing.is_empty():
         return ids
-    derived = [hashlib.sha256(f"{file_id}:{position}".encode()).hexdigest() for position in usable["position"].gather(missing)]
+    names = (f"{file_id}:{position}" for position in usable["position"].gather(missing))
+    derived = [hashlib.sha256(name.encode()).hexdigest() for name in names]
     return ids.scatter(missing, pl.Series(derived, dtype=pl.String()))
 
 
@@ -179,15 +180,19 @@ def _refused(fields: pl.DataFrame, faults: Faults, origin: Origin) -> pl.DataFra
 
 
 def _refused_file(fault: Fault, origin: Origin) -> Batch:
-    row = pl.DataFrame({"position": [0], "reason": [fault.reason], "explanation": [fault.explanation()], "record": [""]})
+    row = pl.DataFrame(
+        {"position": [0], "reason": [fault.reason], "explanation": [fault.explanation()], "record": [""]}
+    )
     no_events = empty(Events).with_columns(untimed=pl.lit(value=False)).collect()
     return Batch(events=no_events, rejected=_rejected(row, origin), rounded_numbers=0)
 
 
 def _rejected(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
     clock = pl.lit(origin.landed_at, dtype=INSTANT)
-    where = {"file_id": pl.lit(origin.file_id), "path": pl.lit(origin.path)}
-    return conform(rows.lazy().with_columns(landed_at=clock, landed_on=clock.dt.date(), **where), RejectedEvents).collect()
+    rejected = rows.lazy().with_columns(
+        file_id=pl.lit(origin.file_id), path=pl.lit(origin.path), landed_at=clock, landed_on=clock.dt.date()
+    )
+    return conform(rejected, RejectedEvents).collect()
 
 
 def _together(batches: list[Batch]) -> Batch:

@@ -25,41 +25,53 @@ Reason: TypeAlias = Literal[
 
 EXPLANATIONS: Final[dict[Reason, str]] = {
     "unreadable_file": (
-        "The file cannot be read to its end: {detail}. What could be read before that was landed. Expected a whole file, "
-        "published under its name only when complete. Land the whole file again; events that carry ids do not count twice."
+        "The file cannot be read to its end: {detail}. What could be read before that was landed. Expected a whole "
+        "file, published under its name only when complete. Land the whole file; events with ids do not count twice."
     ),
     "unknown_columns": (
-        "The file's columns are not those of events: {detail}. Expected event_id, name, customer_id or external_customer_id, "
-        "timestamp, received_at, source, and metadata as JSON text. Rename or convert the columns and land a new file."
+        "The file's columns are not those of events: {detail}. Expected event_id, name, customer_id or "
+        "external_customer_id, timestamp, received_at, source, and metadata as JSON text. "
+        "Rename or convert the columns and land a new file."
     ),
-    "bad_utf8": "The record is not UTF-8 text: {detail}. Bytes that are not are shown as \\xNN. Encode it as UTF-8 and send it again.",
-    "bad_json": "The record is not JSON: {detail}. Expected one JSON object on one line. Mend the line and send it again.",
+    "bad_utf8": (
+        "The record is not UTF-8 text: {detail}. Bytes that are not are shown as \\xNN. "
+        "Encode it as UTF-8 and send it again."
+    ),
+    "bad_json": (
+        "The record is not JSON: {detail}. Expected one JSON object on one line. Mend the line and send it again."
+    ),
     "unknown_shape": (
-        "The record has no known shape: {detail}. Expected meterhouse (event_id, name, customer_id or external_customer_id, "
-        "timestamp, metadata), Polar (external_id, name, ...) or Dodo (event_id, event_name, customer_id, ...). "
-        "Other values belong in metadata. Send it in one of these shapes."
+        "The record has no known shape: {detail}. Expected meterhouse (event_id, name, customer_id or "
+        "external_customer_id, timestamp, metadata), Polar (external_id, name, ...) or Dodo (event_id, event_name, "
+        "customer_id, ...). Other values belong in metadata. Send it in one of these shapes."
     ),
     "wrong_type": (
-        "A field has the wrong type: {detail}. Ids, names and timestamps are text. Put the value in quotes and send it again."
+        "A field has the wrong type: {detail}. Ids, names and timestamps are text. "
+        "Put the value in quotes and send it again."
     ),
-    "no_name": "The record has no name. Expected what happened, in `name` (Dodo: `event_name`). Add it and send it again.",
+    "no_name": (
+        "The record has no name. Expected what happened, in `name` (Dodo: `event_name`). Add it and send it again."
+    ),
     "name_too_long": "The name has {detail} characters. Expected 128 at most. Shorten it and send it again.",
     "no_event_id": "The event id is empty text. Expected an id, or no such field. Give it an id and send it again.",
     "no_customer": (
-        "The record names no customer. Expected `customer_id` or `external_customer_id`. Add one and send it again, or set "
-        "`missing_customer: unattributed` in meterhouse.yaml."
+        "The record names no customer. Expected `customer_id` or `external_customer_id`. Add one and send it again, "
+        "or set `missing_customer: unattributed` in meterhouse.yaml."
     ),
-    "no_timestamp": "The record has no timestamp. Expected ISO 8601, as 2026-03-01T12:00:00Z. Add it and send it again.",
+    "no_timestamp": (
+        "The record has no timestamp. Expected ISO 8601, as 2026-03-01T12:00:00Z. Add it and send it again."
+    ),
     "bad_timestamp": (
-        "The timestamp is {detail}. Expected ISO 8601 with date and time, as 2026-03-01T12:00:00Z. Mend it and send it again."
+        "The timestamp is {detail}. Expected ISO 8601 with date and time, as 2026-03-01T12:00:00Z. "
+        "Mend it and send it again."
     ),
     "timestamp_in_future": (
-        "The timestamp {detail} is further ahead of the landing's clock than `future_limit_days` of meterhouse.yaml allows. "
-        "Mend the sender's clock, or send the event again once its time has come."
+        "The timestamp {detail} is further ahead of the landing's clock than `future_limit_days` of meterhouse.yaml "
+        "allows. Mend the sender's clock, or send the event again once its time has come."
     ),
     "bad_received_at": (
-        "The field received_at is {detail}. Expected ISO 8601 with date and time, as 2026-03-01T12:00:00Z, or no such field. "
-        "Mend it and send it again."
+        "The field received_at is {detail}. Expected ISO 8601 with date and time, as 2026-03-01T12:00:00Z, or no such "
+        "field. Mend it and send it again."
     ),
     "bad_metadata": "The metadata cannot be used: {detail}. Expected a JSON object. Mend it and send it again.",
     "number_out_of_range": (

@@ -63,29 +63,24 @@ def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:
     """One row of text fields per line, and the lines that are no such record; those have a row of nulls."""
     faults = Faults()
     sent: list[Sent] = []
+    texts: list[str] = []
     for place, line in enumerate(lines):
         try:
+            texts.append(line.decode())
             sent.append(_decode(line))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             faults[place] = _fault_of(error)
             sent.append(_NOTHING)
-    fields = pl.DataFrame(
-        {
-            **{field: [getattr(record, field) for record in sent] for field in TEXT_FIELDS},
-            "record": pl.Series(lines, dtype=pl.Binary()),
-            "metadata": pl.Series([bytes(record.metadata) for record in sent], dtype=pl.Binary()),
-        },
-        schema={**FIELDS, "record": pl.Binary(), "metadata": pl.Binary()},
-    )
-    text = fields.with_columns(pl.col("record", "metadata").cast(pl.String(), strict=False))
-    for place in text["record"].is_null().arg_true():
-        faults[place] = Fault("bad_utf8", _where_not_utf8(lines[place]))
-    shown = [line.decode("utf-8", "backslashreplace") for line in lines] if text["record"].has_nulls() else text["record"]
-    return text.with_columns(pl.Series("record", shown, dtype=pl.String())), faults
+            texts[place:] = [line.decode("utf-8", "backslashreplace")]
+    columns = {field: [getattr(record, field) for record in sent] for field in TEXT_FIELDS}
+    metadata = pl.Series([bytes(record.metadata) for record in sent], dtype=pl.Binary()).cast(pl.String())
+    return pl.DataFrame(
+        {**columns, "metadata": metadata, "record": texts}, schema={**FIELDS, "record": pl.String()}
+    ), faults
 
 
 def read_columns(frame: pl.DataFrame) -> tuple[pl.DataFrame, Fault | None]:
-    """The fields of a Parquet file's rows; instants may be given as timestamps. A file with other columns is refused."""
+    """The fields of a Parquet file's rows; instants may be timestamps. A file with other columns is refused."""
     wrong = [
         f"column '{name}' has type {dtype}" for name, dtype in frame.schema.items() if not _is_accepted(name, dtype)
     ]
@@ -94,13 +89,12 @@ def read_columns(frame: pl.DataFrame) -> tuple[pl.DataFrame, Fault | None]:
     absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in FIELDS.items() if name not in frame.columns]
     record = pl.struct(pl.all()).struct.json_encode() if frame.width else pl.lit("{}")
     fields = frame.with_columns(*absent, record=record)
-    return fields.with_columns(pl.col(pl.Null).cast(pl.String())), None
+    return fields.with_columns(pl.col(pl.Null, pl.Categorical, pl.Enum).cast(pl.String())), None
 
 
 def one_shape(fields: pl.DataFrame) -> pl.DataFrame:
     """Give the fields of all shapes meterhouse's names, and say in `mixed` which records are of two shapes at once."""
-    polar_only = [pl.col(field) for field in POLAR_ONLY if fields.schema[field] != pl.Null]
-    is_polar = pl.any_horizontal(field.is_not_null() for field in polar_only)
+    is_polar = pl.any_horizontal(pl.col(POLAR_ONLY).is_not_null())
     is_dodo = pl.col("event_name").is_not_null()
     mixed = (
         pl.when(pl.col("name").is_not_null() & is_dodo).then(pl.lit("it has both name and event_name"))
@@ -122,7 +116,7 @@ def one_shape(fields: pl.DataFrame) -> pl.DataFrame:
 def _is_accepted(name: str, dtype: pl.DataType) -> bool:
     if name in {"timestamp", "received_at"} and isinstance(dtype, pl.Datetime):
         return True
-    return name in FIELDS and dtype in {pl.String(), pl.Null()}
+    return name in FIELDS and isinstance(dtype, pl.String | pl.Null | pl.Categorical | pl.Enum)
 
 
 def _fault_of(error: Exception) -> Fault:
@@ -133,14 +127,8 @@ def _fault_of(error: Exception) -> Fault:
         return Fault("bad_json", "it is nested too deeply")
     if not isinstance(error, msgspec.ValidationError):
         return Fault("bad_json", detail)
+    if " - at `$.timestamp`" in detail:
+        return Fault("bad_timestamp", "not text")
     if " - at `$." in detail:
         return Fault("wrong_type", detail)
     return Fault("unknown_shape", detail)
-
-
-def _where_not_utf8(line: bytes) -> str:
-    try:
-        line.decode()
-    except UnicodeDecodeError as error:
-        return str(error)
-    return "its text cannot be decoded"

@@ -1,0 +1,72 @@
+"""Records for tests of landing, and a store in memory that can die after any append."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from meterhouse.catalog.settings import Settings
+from meterhouse.landing import Batch, Origin, land_folder, read_records
+from meterhouse.tables import WAREHOUSE, empty, schema_of, verify
+
+CLOCK: Final = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+class KilledError(Exception):
+    """The process was killed."""
+
+
+class DyingStore:
+    """Keeps tables in memory. After `appends_left` appends the process dies, as far as landing can tell."""
+
+    def __init__(self, appends_left: int | None = None) -> None:
+        self.appends_left = appends_left
+        self._rows: dict[str, pl.DataFrame] = {}
+
+    def table(self, name: str) -> pl.DataFrame:
+        return self._rows.get(name, empty(WAREHOUSE[name].table).collect())
+
+    def landed_file_ids(self) -> set[str]:
+        return set(self.table("landed_files")["file_id"])
+
+    def event_columns(self) -> list[str]:
+        return self.table("events").columns
+
+    def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
+        return self.table("events").join(keys, on=["source", "event_id"], how="semi")
+
+    def positions(self, table: str, file_id: str) -> pl.Series:
+        return self.table(table).filter(pl.col("file_id") == file_id)["position"]
+
+    def append(self, table: str, rows: pl.DataFrame) -> None:
+        if self.appends_left == 0:
+            raise KilledError
+        self.appends_left = None if self.appends_left is None else self.appends_left - 1
+        declared = WAREHOUSE[table].table
+        verify(rows, declared)
+        assert table == "events" or rows.schema == schema_of(declared)
+        self._rows[table] = pl.concat([self.table(table), rows], how="diagonal")
+
+
+def read(*records: str, **settings: Any) -> Batch:
+    """Read records as the lines of a file."""
+    origin = Origin("file", "events.jsonl", Settings(name="test", **settings), CLOCK)
+    return read_records([record.encode() for record in records], origin)
+
+
+def event(metadata: str = "{}", event_id: str = "e", customer: str = "ada", at: str = "2026-03-01T12:00:00Z") -> str:
+    """Spell a record in meterhouse's own shape."""
+    return (
+        f'{{"event_id": "{event_id}", "name": "call", "customer_id": "{customer}", "timestamp": "{at}", '
+        f'"metadata": {metadata}}}'
+    )
+
+
+def land(folder: Path, store: DyingStore | None = None, batch_rows: int = 1000) -> DyingStore:
+    """Land a folder into the store, a new one where none is given."""
+    filled = store or DyingStore()
+    land_folder(folder, filled, Settings(name="test"), CLOCK, batch_rows=batch_rows)
+    return filled
