@@ -202,7 +202,7 @@ def _reject_double_metering(checked: Checked, project: Project) -> None:
             continue
         del checked.accepted[row["subscription_id"]]
         explanation = (
-            f"subscription '{row['subscription_id']}' would bill usage that '{clash['subscription_id']}' bills already: "
+            f"'{row['subscription_id']}' would bill usage that '{clash['subscription_id']}' bills already: "
             "their products have a meter in common, at one time for one customer. End one before the other starts"
         )
         checked.reject(0, explanation, row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -40,11 +40,8 @@ def meter(
     cuts = cuts_within_days(billing_periods(warehouse.scan("subscriptions"), as_of)).collect()
     files = _files_by_day(warehouse)
     wanted = set(files) if days is None else set(files) & set(days)
-    now = {
-        day: print_
-        for day, print_ in _fingerprints(warehouse, files, cuts).items()
-        if day < as_of.date() and day in wanted
-    }
+    past = {day: paths for day, paths in files.items() if day < as_of.date() and day in wanted}
+    now = _fingerprints(warehouse, past, cuts)
     before = recorded(warehouse, "usage_daily")
     stale = sorted(day for day, fingerprint in now.items() if before.get(day.isoformat()) != fingerprint)
     progress.begin("Metering", len(stale))
@@ -84,13 +81,14 @@ def _files_by_day(warehouse: Warehouse) -> dict[date, list[Path]]:
     return {day: [path for _, path in pairs] for day, pairs in groupby(by_day, key=lambda pair: pair[0])}
 
 
-def _chunks(days: list[date], files: dict[date, list[Path]]) -> Iterator[list[date]]:
-    """Days that follow each other, as many as may be read at once."""
+def _chunks(stale: list[date], files: dict[date, list[Path]]) -> Iterator[list[date]]:
+    """Stale days with no other day that has events between them, as many as may be read at once."""
+    place = {day: number for number, day in enumerate(sorted(files))}
     chunk: list[date] = []
     size = 0
-    for day in days:
+    for day in stale:
         day_size = sum(path.stat().st_size for path in files[day])
-        follows = bool(chunk) and day == chunk[-1] + timedelta(days=1)
+        follows = bool(chunk) and place[day] == place[chunk[-1]] + 1
         if chunk and (not follows or len(chunk) == _MOST_DAYS or size + day_size > _MOST_BYTES):
             yield chunk
             chunk, size = [], 0
