@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-import polars as pl
+from datetime import UTC, datetime
+from decimal import Decimal
 
-from meterhouse.credits import burn_down, carried_over, credited
-from meterhouse.tables import Benefits, CreditDemand, CreditLedger, CreditsCarried, empty, verify
+import polars as pl
+import pytest
+
+from meterhouse.credits import burn_down, carried_over, credit_demand, credited
+from meterhouse.tables import (
+    Benefits,
+    Billables,
+    BillingPeriods,
+    CreditDemand,
+    CreditLedger,
+    CreditsCarried,
+    Usage,
+    empty,
+    verify,
+)
 from tests.tables import assert_rows, rows
 
 NOTHING_CARRIED = empty(CreditsCarried)
@@ -82,6 +96,19 @@ def test_entries_name_their_grant_and_are_named_by_it() -> None:
         s%2F1/calls/3/benefit/monthly/used    | s%2F1/calls/3/benefit/monthly | s/1             | ada         | 3
         """,
     )
+
+
+def test_entries_stay_apart_where_names_look_like_escaped_names() -> None:
+    ledger = burn_down(
+        demand("""
+            subscription_id | cycle | wanted
+            s/1             | 0     | 200
+            s%2F1           | 0     | 200
+        """),
+        MONTHLY,
+        NOTHING_CARRIED,
+    )
+    assert verify(ledger.collect(), CreditLedger)["grant_id"].n_unique() == 2
 
 
 def test_no_more_than_the_grant_is_used() -> None:
@@ -176,6 +203,64 @@ def test_order_is_priority_then_earlier_expiry_then_earlier_effective_then_benef
         used    | rollover   | 2    | -10   | 50
         used    | d          | 3    | -10   | 40
         used    | e          | 4    | -5    | 35
+        """,
+    )
+
+
+def test_carried_units_have_the_first_priority_of_the_benefits_with_rollover() -> None:
+    ledger = burn_down(
+        demand("""
+            cycle | wanted
+            1     | 0
+        """),
+        benefits("""
+            benefit_id | units | rollover | priority
+            a          | 10    | no       | 3
+            b          | 10    | no       | 4
+            c          | 10    | yes      | 5
+            d          | 10    | yes      | 6
+        """),
+        carried("""
+            cycle | units
+            1     | 10
+        """),
+    )
+    assert_rows(
+        ledger.filter(pl.col("kind") == "granted"),
+        """
+        benefit_id | rank
+        a          | 1
+        b          | 2
+        rollover   | 3
+        c          | 4
+        d          | 5
+        """,
+    )
+
+
+def test_carried_units_come_last_where_no_benefit_rolls_over() -> None:
+    ledger = burn_down(
+        demand("""
+            cycle | wanted
+            1     | 0
+        """),
+        benefits("""
+            benefit_id | units | rollover | priority
+            a          | 10    | no       | 3
+            b          | 10    | no       | 4
+        """),
+        carried("""
+            cycle | units
+            1     | 10
+        """),
+    )
+    assert_rows(
+        ledger.filter(pl.col("kind") == "granted"),
+        """
+        benefit_id | rank
+        a          | 1
+        b          | 2
+        rollover   | 3
         """,
     )
 
@@ -383,3 +468,85 @@ def test_a_benefit_may_be_called_rollover() -> None:
         """),
     )
     assert verify(ledger.collect(), CreditLedger)["grant_id"].n_unique() == 2
+
+
+# --- Demand -----------------------------------------------------------------------------------------------------------
+
+
+def test_credits_cover_what_included_units_leave_and_all_usage_of_a_meter_without_price() -> None:
+    usage = rows(
+        Usage,
+        """
+        meter   | quantity
+        calls   | 30
+        storage | 7.5
+        seats   | -2
+        peak    | -
+        """,
+        subscription_id="s1",
+        cycle=0,
+        customer_id="ada",
+        period_start="2025-01-01",
+        period_end="2025-02-01",
+        events=1,
+        skipped=0,
+    )
+    billables = rows(
+        Billables,
+        """
+        price_id | billed
+        cheap    | 20
+        dear     | 25
+        """,
+        subscription_id="s1",
+        cycle=0,
+        product="pro",
+        meter="calls",
+        quantity=Decimal(30),
+        included=Decimal(0),
+        credited=Decimal(0),
+    )
+    periods = rows(
+        BillingPeriods,
+        """
+        subscription_id | cycle | customer_id | product | period_start | period_end | is_last
+        s1              | 0     | ada         | pro     | 2025-01-01   | 2025-02-01 | no
+        """,
+    )
+    assert_rows(
+        credit_demand(usage, billables, periods, datetime(2025, 1, 31, tzinfo=UTC)),
+        """
+        meter   | product | wanted | is_closed | is_last
+        calls   | pro     | 25     | no        | no
+        storage | pro     | 7.5    | no        | no
+        seats   | pro     | 0      | no        | no
+        peak    | pro     | 0      | no        | no
+        """,
+    )
+
+
+@pytest.mark.parametrize(("clock", "is_closed"), [("2025-01-31T23:59", False), ("2025-02-01", True)])
+def test_a_cycle_is_closed_from_its_end_on(clock: str, *, is_closed: bool) -> None:
+    usage = rows(
+        Usage,
+        """
+        meter | quantity
+        calls | 30
+        """,
+        subscription_id="s1",
+        cycle=0,
+        customer_id="ada",
+        period_start="2025-01-01",
+        period_end="2025-02-01",
+        events=1,
+        skipped=0,
+    )
+    periods = rows(
+        BillingPeriods,
+        """
+        subscription_id | cycle | customer_id | product | period_start | period_end | is_last
+        s1              | 0     | ada         | pro     | 2025-01-01   | 2025-02-01 | yes
+        """,
+    )
+    demand = credit_demand(usage, empty(Billables), periods, datetime.fromisoformat(clock).replace(tzinfo=UTC))
+    assert demand.select("is_closed", "is_last").collect().row(0) == (is_closed, True)

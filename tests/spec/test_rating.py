@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import polars as pl
 import pytest
 
@@ -190,6 +192,20 @@ def test_credits_come_off_what_is_billed_and_never_below_zero() -> None:
     )
 
 
+def test_units_already_covered_by_credits_stay_covered() -> None:
+    billed = billables("""
+        subscription_id | price_id | quantity | billed
+        ada             | unit     | 10       | 10
+    """)
+    assert_rows(
+        cover_credited(cover_credited(billed, CREDITED), CREDITED),
+        """
+        credited | billed
+        9        | 1
+        """,
+    )
+
+
 # --- Tiers ------------------------------------------------------------------------------------------------------------
 
 
@@ -292,6 +308,43 @@ def test_product_of_quantity_and_unit_amount_is_exact() -> None:
         subscription_id | amount_minor_unrounded
         ada             | 0.000000000000333333333333
         bob             | 999999999.999999999999999
+        """,
+    )
+
+
+def test_prices_of_different_products_may_have_the_same_id() -> None:
+    tiers = rows(
+        Tiers,
+        """
+        product | unit_amount_minor
+        pro     | 5
+        free    | 0
+        """,
+        price_id="calls",
+        over=Decimal(0),
+        flat_amount_minor=Decimal(0),
+    )
+    billed = rows(
+        Billables,
+        """
+        subscription_id | product
+        ada             | pro
+        bob             | free
+        """,
+        cycle=0,
+        price_id="calls",
+        meter="calls",
+        quantity=Decimal(2),
+        included=Decimal(0),
+        credited=Decimal(0),
+        billed=Decimal(2),
+    )
+    assert_rows(
+        rate(billed, INCLUDING, tiers),
+        """
+        subscription_id | step | amount_minor_unrounded
+        ada             | 1    | 10
+        bob             | 1    | 0
         """,
     )
 
