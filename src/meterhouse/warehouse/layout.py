@@ -94,9 +94,10 @@ def refuse_folded(name: str, handle: DeltaTable, frame: pl.DataFrame) -> None:
         raise WarehouseError(message)
 
 
-def extra_columns(stored: Stored, handle: DeltaTable) -> list[str]:
-    """Names of the property columns that a stored table has grown, sorted."""
-    return sorted({field.name for field in handle.schema().fields} - schema_of(stored.table).keys())
+def grown_columns(stored: Stored, handle: DeltaTable) -> dict[str, pl.DataType]:
+    """Property columns that a stored table has grown and their types, sorted by name."""
+    names = sorted({field.name for field in handle.schema().fields} - schema_of(stored.table).keys())
+    return {name: TYPES[held[0]] for name in names if (held := property_of(name)) is not None}
 
 
 def _is_property(column: str, dtype: pl.DataType) -> bool:

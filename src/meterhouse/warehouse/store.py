@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import DeltaTable, write_deltalake
@@ -20,7 +21,7 @@ from meterhouse.warehouse.commit import PARQUET, compare_and_set, make_durable, 
 from meterhouse.warehouse.layout import (
     configuration,
     delta_schema,
-    extra_columns,
+    grown_columns,
     refuse_columns,
     refuse_drift,
     refuse_folded,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+_ODD: Final = frozenset("%=*?[]")
+"""Characters of a path that delta-rs decodes twice, that Polars takes for a partition, or DuckDB for a pattern."""
+
 
 class Warehouse:
     """Reads and writes the tables that `tables.WAREHOUSE` declares, in a folder."""
@@ -40,6 +44,12 @@ class Warehouse:
             message = f"Warehouse '{root}' is not a local folder. Only local folders are supported so far."
             raise WarehouseError(message)
         self.root = Path(root).absolute()
+        odd = sorted(_ODD.intersection(str(self.root)))
+        if odd:
+            message = (
+                f"Warehouse {self.root} cannot be used: its path has {' '.join(odd)}. Give the folder another name."
+            )
+            raise WarehouseError(message)
         self._lock = WriterLock(self.root)
 
     def lock(self) -> AbstractContextManager[None]:
@@ -69,7 +79,7 @@ class Warehouse:
     def file_uris(self, table: str) -> list[str]:
         """Parquet files that make up the table now. The folder holds older ones as well: never read it by a pattern."""
         handle = self._open(table)
-        return [] if handle is None else sorted(handle.file_uris())
+        return [] if handle is None else _files(handle)
 
     def replace(self, table: str, frame: pl.DataFrame, where: str | None = None) -> bool:
         """Replace all rows, or those of the partitions that `where` names; False where they were the same already.
@@ -205,7 +215,24 @@ def _declared(table: str) -> Stored:
 
 
 def _rows(handle: DeltaTable, stored: Stored) -> pl.LazyFrame:
-    return pl.scan_delta(handle).select(*schema_of(stored.table).names(), *extra_columns(stored, handle))
+    """The table's rows; not by `scan_delta`, which does not find files where a folder's name has a space."""
+    schema = schema_of(stored.table) | grown_columns(stored, handle)
+    files = _files(handle)
+    if not files:
+        return pl.LazyFrame(schema=schema)
+    partition = {} if stored.partition is None else {stored.partition: schema[stored.partition]}
+    return pl.scan_parquet(
+        files,
+        schema=schema,
+        missing_columns="insert",
+        hive_partitioning=bool(partition),
+        hive_schema=partition or None,
+        glob=False,
+    ).select(list(schema))
+
+
+def _files(handle: DeltaTable) -> list[str]:
+    return sorted(unquote(uri) for uri in handle.file_uris())
 
 
 def _checked(table: str, frame: pl.DataFrame) -> pl.DataFrame:
@@ -310,6 +337,6 @@ def _crowded(handle: DeltaTable, stored: Stored, files: int) -> list[list[tuple[
     """Filters of the partitions that have more than `files` files; None stands for a table without partitions."""
     partition = stored.partition
     if partition is None:
-        return [None] if len(handle.file_uris()) > files else []
-    counted = Counter(Path(uri).parent.name.removeprefix(f"{partition}=") for uri in handle.file_uris())
+        return [None] if len(_files(handle)) > files else []
+    counted = Counter(Path(uri).parent.name.removeprefix(f"{partition}=") for uri in _files(handle))
     return [[(partition, "=", value)] for value, count in sorted(counted.items()) if count > files]
