@@ -115,7 +115,10 @@ REFUSED: list[tuple[Reason, str]] = [
     ("bad_timestamp", event(at="0001-01-01T00:00:00+05:00")),
     ("timestamp_in_future", event(at="2026-03-03T00:00:00.000001Z")),
     ("bad_received_at", f'{{"name": "call", "customer_id": "ada", "received_at": "later", {AT}}}'),
+    ("bad_timestamp", event(at="2026-03-01T12:00:00+05:60")),
     ("bad_metadata", event("[]")),
+    ("bad_metadata", event('{"n": ' * 101 + "1" + "}" * 101)),
+    ("bad_metadata", event('{"n": ' + "[" * 100 + "]" * 100 + "}")),
     ("bad_metadata", event('"text"')),
     ("number_out_of_range", event('{"n": 1000000000000000}')),
     ("number_out_of_range", event('{"n": -1e15}')),
@@ -158,6 +161,11 @@ def test_a_record_is_refused_for_its_first_fault_only() -> None:
 def test_events_without_a_customer_are_taken_where_the_settings_say_so() -> None:
     taken = read(f'{{"event_id": "1", "name": "call", {AT}}}', missing_customer="unattributed")
     assert_rows(taken.events.lazy(), "event_id | customer_id | external_customer_id\n1 | - | -")
+
+
+def test_metadata_may_be_nested_a_hundred_deep() -> None:
+    taken = read(event('{"n": ' * 100 + "1" + "}" * 100), event('{"t": "' + "[" * 200 + '"}'))
+    assert taken.events.height == 2
 
 
 def test_how_far_ahead_of_the_clock_events_may_be_is_a_setting() -> None:

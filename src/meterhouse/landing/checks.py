@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
 
 NAME_CHARACTERS: Final = 128
 
-USUAL_INSTANT: Final = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
+USUAL_INSTANT: Final = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,9})?(Z|[+-][01]\d:[0-5]\d)$"
 """Instants that Polars reads as Python does, and much faster. Seconds of 60 are left to Python, which refuses them."""
+
+
+NO_OFFSET: Final = re.compile(r"[+-]\d\d:?[6-9]\d$")
+"""An offset of 60 minutes and more is a slip of the pen; some versions of Python take it for hours."""
 
 
 def with_instants(fields: pl.DataFrame, landed_at: datetime) -> pl.DataFrame:
@@ -88,7 +93,7 @@ def _instants(sent: pl.Series) -> pl.Series:
 
 def _instant(text: str) -> datetime | None:
     """Read any ISO 8601 date with a time. A date alone is no instant: which hours it means depends on where one is."""
-    if len(text) <= len("2026-03-01"):
+    if len(text) <= len("2026-03-01") or NO_OFFSET.search(text):
         return None
     try:
         read = datetime.fromisoformat(text.strip())

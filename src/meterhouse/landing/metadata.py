@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Final, TypeAlias
@@ -17,6 +17,9 @@ from meterhouse.tables.properties import TYPES, Kind
 
 LIMIT: Final = 10**15
 """Numbers are below this in size, so that sums cannot overflow (rule 1.7)."""
+
+DEPTH: Final = 100
+"""Objects and arrays inside each other. Beyond some hundreds Python itself gives up, depending on who called."""
 
 PLACES: Final = Decimal("1e-12")
 
@@ -61,13 +64,34 @@ def type_metadata(texts: Sequence[str]) -> Typed:
 
 def _object(text: str, place: int, faults: Faults) -> Properties:
     try:
-        return _decode(text)
+        properties = _decode(text)
+        # Counting brackets is quick and says of nearly all that they are not deep.
+        if text.count("{") + text.count("[") <= DEPTH or not _is_deep(properties):
+            return properties
+        faults[place] = Fault("bad_metadata", f"it is nested more than {DEPTH} deep")
     except RecursionError:
-        faults[place] = Fault("bad_metadata", "it is nested too deeply")
+        faults[place] = Fault("bad_metadata", f"it is nested more than {DEPTH} deep")
     except msgspec.DecodeError as error:
         # The one thing that is out of range while decoding is a whole number of thousands of digits.
         faults[place] = Fault("number_out_of_range" if "out of range" in str(error) else "bad_metadata", str(error))
     return {}
+
+
+def _is_deep(properties: Properties) -> bool:
+    level: list[object] = [properties]
+    for _ in range(DEPTH):
+        level = [inner for value in level for inner in _inside(value)]
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _inside(value: object) -> Iterable[object]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case _:
+            return ()
 
 
 def _flat(properties: Properties, prefix: str = "") -> Iterator[tuple[str, object]]:
