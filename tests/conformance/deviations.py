@@ -1,0 +1,203 @@
+"""Where meterhouse means to differ from a peer: a rule on the case, the reason, and the book's rule.
+
+Never a list of ids: the same rule must hold for cases that nobody has looked at. A case that a rule names and that does
+not differ fails the run.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tests.conformance.adapters.calendars import is_off_the_grid
+from tests.conformance.adapters.lago_periods import (
+    names_a_fee_after_the_end,
+    names_no_period_that_is_over,
+    names_periods_that_it_does_not_bill,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tests.conformance.cases import Case
+
+
+class Deviation(NamedTuple):
+    """A difference that is meant, among the cases of one kind of one peer."""
+
+    peer: str
+    kind: str
+    rule: str
+    reason: str
+    condition: Callable[[Case], bool]
+
+    def applies(self, case: Case) -> bool:
+        """Whether this rule names a case."""
+        return (case.peer, case.kind) == (self.peer, self.kind) and self.condition(case)
+
+
+def _is_above_the_last_tier(case: Case) -> bool:
+    price = case.given["price"]
+    if price["model"] != "volume":
+        return False
+    last = price["tiers"][-1]["up_to"]
+    return last is not None and Decimal(case.given["quantity"]) > Decimal(last)
+
+
+def _is_negative_in_tiers(case: Case) -> bool:
+    return "tiers" in case.given["price"] and Decimal(case.given["quantity"]) < 0
+
+
+def _has_a_day_without_quantity(case: Case) -> bool:
+    return case.given["aggregation"]["func"] in ("max", "min", "avg", "last") and [] in case.given["events_by_day"]
+
+
+def _is_unique_of_nothing(case: Case) -> bool:
+    aggregation, event = case.given["aggregation"], case.given["event"]
+    return aggregation["func"] == "unique" and aggregation["property"] not in event["metadata"]
+
+
+def _is_beyond_32_bits(case: Case) -> bool:
+    value = case.given["value"]
+    return isinstance(value, int) and not -(2**31) <= value < 2**31 and abs(value) < 10**15
+
+
+def _compares_text_with_a_number(case: Case) -> bool:
+    """Whether Polar's evaluator in Python, which finds events but bills nothing, meets a text and a number."""
+    numbers = {
+        clause["property"]
+        for clause in case.given["filter"]["clauses"]
+        if not isinstance(clause["value"], str) and clause["operator"] in ("gt", "gte", "lt", "lte")
+    }
+    texts = {name for event in case.given["events"] for name, value in _properties(event) if isinstance(value, str)}
+    return case.given["evaluated_by"] == "python" and bool(numbers & texts)
+
+
+def _properties(event: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    return {"name": event["name"], **event["metadata"]}.items()
+
+
+def _comes_in_after_a_reset(case: Case) -> bool:
+    """Whether usage that occurred before a reset was received after it."""
+    events = case.given["events"]
+    resets = [event["timestamp"] for event in events if event["type"] == "reset"]
+    return any(
+        event["timestamp"] < reset <= event["ingested_at"]
+        for event in events
+        if event["type"] == "usage"
+        for reset in resets
+    )
+
+
+def _has_a_number_as_text(case: Case) -> bool:
+    name = case.given["meter"].get("value_property", "").removeprefix("$.")
+    return "value" in case.expect and isinstance(json.loads(case.given["data"]).get(name), str)
+
+
+def _is_the_largest_or_last_of_nothing(case: Case) -> bool:
+    return case.given["aggregation"] in ("max", "latest") and case.expect.get("events_count") == 0
+
+
+DEVIATIONS: Final = (
+    Deviation(
+        "openmeter",
+        "event.parse",
+        "1.7",
+        "OpenMeter takes text that looks like a number as a number; here, as in Polar, text is text",
+        _has_a_number_as_text,
+    ),
+    Deviation(
+        "lago",
+        "aggregation",
+        "2.2",
+        "Lago's max of nothing is 0; here max and last of nothing have no quantity and bill nothing",
+        _is_the_largest_or_last_of_nothing,
+    ),
+    Deviation(
+        "polar",
+        "meter.filter",
+        "2.1",
+        "Polar's Python evaluator finds nothing where a text meets a number; here, as in the SQL that Polar bills "
+        "with, a text compares with the value as text",
+        _compares_text_with_a_number,
+    ),
+    Deviation(
+        "polar",
+        "meter.filter_value_validation",
+        "1.7",
+        "Polar's numbers have 32 bits; here numbers are below 10^15, as those of events",
+        _is_beyond_32_bits,
+    ),
+    Deviation(
+        "polar",
+        "meter.quantities_by_day",
+        "2.2",
+        "Polar shows 0 for a day without events; here max, min, avg and last of nothing have no quantity",
+        _has_a_day_without_quantity,
+    ),
+    Deviation(
+        "polar",
+        "meter.aggregation_accepts",
+        "2.2",
+        "Polar counts a missing property as one of the unique values; here a missing value does not count",
+        _is_unique_of_nothing,
+    ),
+    Deviation(
+        "polar",
+        "credit.meter_balance",
+        "3.7",
+        "Polar's usage belongs to the period that received it; here to the one that it occurred in",
+        _comes_in_after_a_reset,
+    ),
+    Deviation(
+        "polar",
+        "price.amount_minor",
+        "8.6",
+        "Polar stops at a quantity above the last tier; here it is listed as unbilled usage and the run goes on",
+        _is_above_the_last_tier,
+    ),
+    Deviation(
+        "polar",
+        "price.amount_minor",
+        "4.3",
+        "Polar stops at a negative quantity in tiers, but bills 0 for it at a unit price; here both bill 0",
+        _is_negative_in_tiers,
+    ),
+    Deviation(
+        "flexprice",
+        "period.next_start",
+        "3.2",
+        "Flexprice counts from the current start and takes only the day from the anchor, so that a period off the grid "
+        "may last longer than its interval; here every boundary is counted from the anchor",
+        is_off_the_grid,
+    ),
+    Deviation(
+        "lago",
+        "period",
+        "7.1",
+        "Lago names a period that begins with the subscription although none is over; here a run closes periods whose "
+        "end is at or before its clock",
+        names_no_period_that_is_over,
+    ),
+    Deviation(
+        "lago",
+        "period",
+        "3.4",
+        "Lago names the period after the one that a subscription ended in; here no period begins after the end",
+        names_a_fee_after_the_end,
+    ),
+    Deviation(
+        "lago",
+        "period",
+        "7.3",
+        "Lago writes empty or foreign periods on an invoice for what it does not bill; here an invoice has a line, "
+        "with the line's period, only for what it bills",
+        names_periods_that_it_does_not_bill,
+    ),
+)
+
+
+def deviation_of(case: Case) -> Deviation | None:
+    """Return the deviation that names a case, if any."""
+    return next((deviation for deviation in DEVIATIONS if deviation.applies(case)), None)
