@@ -19,12 +19,12 @@ def differences(expect: Any, answer: Any, rounded: dict[str, dict[str, int]] | N
         return _dict_differences(expect, answer, rounded or {}, at)
     if isinstance(expect, list):
         return _list_differences(expect, answer, rounded or {}, at)
-    return [] if _same(expect, answer) else [f"{at or 'answer'}: expected {expect}, found {answer}"]
+    return [] if _same(expect, answer) else [f"{at.rstrip('.') or 'answer'}: expected {expect}, found {answer}"]
 
 
 def _dict_differences(expect: dict[str, Any], answer: Any, rounded: dict[str, dict[str, int]], at: str) -> list[str]:
     if not isinstance(answer, dict):
-        return [f"{at or 'answer'}: expected {expect}, found {answer}"]
+        return [f"{at.rstrip('.') or 'answer'}: expected {expect}, found {answer}"]
     if ("error" in expect) != ("error" in answer):
         return [f"{at}error: expected {expect.get('error')}, found {answer.get('error')}"]
     if "error" in expect:
@@ -41,7 +41,7 @@ def _dict_differences(expect: dict[str, Any], answer: Any, rounded: dict[str, di
 
 def _list_differences(expect: list[Any], answer: Any, rounded: dict[str, dict[str, int]], at: str) -> list[str]:
     if not isinstance(answer, list) or len(answer) != len(expect):
-        return [f"{at or 'answer'}: expected {len(expect)} items, found {answer}"]
+        return [f"{at.rstrip('.') or 'answer'}: expected {len(expect)} items, found {answer}"]
     return [
         difference
         for place, (wanted, given) in enumerate(zip(expect, answer, strict=True))
