@@ -119,6 +119,57 @@ def test_revenue_by_meter_and_month(warehouse: Warehouse) -> None:
     )
 
 
+def test_top_customers(warehouse: Warehouse) -> None:
+    invoices = """
+        invoice_id | customer_id | status    | number | currency | month   | total_minor
+        i1         | ada         | finalized | INV-1  | USD      | 2026-02 | 105
+        i2         | bob         | finalized | INV-2  | USD      | 2026-02 | 2900
+        i3         | ada         | finalized | INV-3  | USD      | 2026-03 | 20
+        i4         | ada         | finalized | INV-4  | KWD      | 2026-02 | 1234
+    """
+    invoice(warehouse, "invoices", invoices)
+    drafts = (
+        "invoice_id | customer_id | status | currency | month | total_minor \n d1 | ada | draft | USD | 2026-04 | 30"
+    )
+    invoice(warehouse, "draft_invoices", drafts)
+    assert_rows(
+        answer(warehouse, "top_customers"),
+        """
+        place | customer_id | external_id | currency | invoices | amount_minor | amount | draft_amount
+        1     | bob         | x-bob       | USD      | 1        | 2900         | 29     | 0
+        2     | ada         | x-ada       | USD      | 2        | 125          | 1.25   | 0.3
+        1     | ada         | x-ada       | KWD      | 1        | 1234         | 1.234  | 0
+        """,
+    )
+
+
+def test_late_events(warehouse: Warehouse) -> None:
+    store(
+        warehouse,
+        "events",
+        """
+        event_id | date       | timestamp        | received_at
+        1        | 2026-01-01 | 2026-01-01T23:00 | 2026-01-01T23:59
+        2        | 2026-01-01 | 2026-01-01T23:00 | 2026-01-02T00:00
+        3        | 2026-01-01 | 2026-01-01T01:00 | 2026-01-09T12:00
+        4        | 2026-01-02 | 2026-01-02T01:00 | 2026-01-02T12:00
+        """,
+        source="user",
+        name="-",
+        metadata="{}",
+        file_id="f",
+        position=1,
+    )
+    assert_rows(
+        answer(warehouse, "late_events"),
+        """
+        date       | events | late | days_late_at_most
+        2026-01-01 | 3      | 2    | 8
+        2026-01-02 | 1      | 0    | 0
+        """,
+    )
+
+
 def test_usage_over_time_has_a_row_per_meter_customer_and_day(warehouse: Warehouse) -> None:
     store(
         warehouse,

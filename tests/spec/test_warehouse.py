@@ -275,6 +275,12 @@ def test_a_warehouse_in_a_place_that_does_not_work_is_refused() -> None:
         Warehouse("date=2026")
 
 
+def test_a_warehouse_where_a_file_stands_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "warehouse").write_text("a file")
+    with pytest.raises(WarehouseError, match="folder that you may write in"), Warehouse(f"{tmp_path}/warehouse").lock():
+        pytest.fail("locked")
+
+
 # DuckDB
 
 
@@ -287,9 +293,10 @@ def test_duckdb_sees_the_columns_and_types_of_a_table_that_was_never_written(war
 def test_duckdb_and_polars_read_the_same_rows(warehouse: Warehouse, table: str) -> None:
     stored = WAREHOUSE[table]
     sample: pl.DataFrame = stored.table.sample(20)
-    if stored.partition and sample.schema[stored.partition] == pl.Date:
-        days = pl.date(2026, 1, 1) + pl.duration(days=pl.int_range(pl.len()) % 3)
-        sample = sample.with_columns(days.alias(stored.partition))
+    if stored.partition:
+        days = pl.date(2026, 1, 30) + pl.duration(days=pl.int_range(pl.len()) % 3)
+        is_day = sample.schema[stored.partition] == pl.Date
+        sample = sample.with_columns((days if is_day else days.dt.strftime("%Y-%m")).alias(stored.partition))
     warehouse.append(table, sample)
     read = warehouse.scan(table).collect()
     assert_frame_equal(read, sample, check_row_order=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from meterhouse.errors import WarehouseBusy
+from meterhouse.errors import WarehouseBusy, WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +29,14 @@ class WriterLock:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the lock; raise WarehouseBusy at once where another process does. May be nested."""
-        self._root.mkdir(parents=True, exist_ok=True)
         try:
+            self._root.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
         except Timeout:
             raise WarehouseBusy(self._who()) from None
+        except OSError as fault:
+            message = f"Warehouse {self._root} cannot be written to ({fault}). Give it a folder that you may write in."
+            raise WarehouseError(message) from fault
         try:
             if self._lock.lock_counter == 1:
                 self._owner.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
