@@ -7,8 +7,10 @@ not differ fails the run.
 from __future__ import annotations
 
 import json
+import operator
+from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.conformance.adapters.calendars import is_off_the_grid
 from tests.conformance.adapters.lago_periods import (
@@ -18,8 +20,6 @@ from tests.conformance.adapters.lago_periods import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from tests.conformance.cases import Case
 
 
@@ -64,18 +64,31 @@ def _is_beyond_32_bits(case: Case) -> bool:
 
 
 def _compares_text_with_a_number(case: Case) -> bool:
-    """Whether Polar's evaluator in Python, which finds events but bills nothing, meets a text and a number."""
-    numbers = {
-        clause["property"]
+    """Whether Polar's evaluator in Python meets a text and a value that is none, which compare as texts here."""
+    return case.given["evaluated_by"] == "python" and any(
+        _holds_for_texts_only(clause["operator"], text, clause["value"])
         for clause in case.given["filter"]["clauses"]
-        if not isinstance(clause["value"], str) and clause["operator"] in ("gt", "gte", "lt", "lte")
-    }
-    texts = {name for event in case.given["events"] for name, value in _properties(event) if isinstance(value, str)}
-    return case.given["evaluated_by"] == "python" and bool(numbers & texts)
+        for event in case.given["events"]
+        for name, text in {"name": event["name"], **event["metadata"]}.items()
+        if name == clause["property"] and isinstance(text, str) and not isinstance(clause["value"], str)
+    )
 
 
-def _properties(event: dict[str, Any]) -> Iterable[tuple[str, Any]]:
-    return {"name": event["name"], **event["metadata"]}.items()
+def _holds_for_texts_only(comparison: str, text: str, value: object) -> bool:
+    if comparison not in _COMPARISONS:
+        return False
+    as_text = str(value).lower() if isinstance(value, bool) else str(value)
+    return _COMPARISONS[comparison](text, as_text) != (comparison == "ne")
+
+
+_COMPARISONS: Final[dict[str, Callable[[str, str], bool]]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
 
 
 def _comes_in_after_a_reset(case: Case) -> bool:

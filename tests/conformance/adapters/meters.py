@@ -22,7 +22,7 @@ from meterhouse.metering import (
 )
 from meterhouse.tables import BillingPeriods, Customers, Usage, schema_of
 from tests.conformance.adapters.calendars import Row
-from tests.conformance.cases import Case
+from tests.conformance.cases import Case, NotCovered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -114,9 +114,17 @@ def _filter_value(case: Case) -> Row:
 
 
 def _quantity(case: Case) -> Row:
-    customers = {row["id"]: row["external_id"] for row in case.given.get("customers", [])} or {CUSTOMER: CUSTOMER}
-    customer = case.given.get("query", {}).get("customer_id", next(iter(customers)))
-    usage = measure(case.given, case.given["events"], [always(customer)], customers)
+    """The quantity of one customer, or of all events where the case asks for none."""
+    events, query = case.given["events"], case.given.get("query")
+    if query is None:
+        events = [{name: value for name, value in event.items() if "customer" not in name} for event in events]
+        query = {"customer_id": CUSTOMER}
+    if not isinstance(query.get("customer_id"), str):
+        missing = "a quantity of some customers together"
+        raise NotCovered(missing)
+    customers = {row["id"]: row["external_id"] for row in case.given.get("customers", [])}
+    customers.setdefault(query["customer_id"], query["customer_id"])
+    usage = measure(case.given, events, [always(query["customer_id"])], customers)
     return {"quantity": usage[0]["quantity"]}
 
 

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from meterhouse.catalog import Product
 from meterhouse.catalog.rows import product_rows
+from meterhouse.invoicing import bill_lines
 from meterhouse.money import minor_digits
 from meterhouse.rating import charge, cover_included, rate
-from meterhouse.tables import BillingPeriods, Usage, schema_of
+from meterhouse.tables import BillingPeriods, Charges, Meters, Usage, empty, schema_of
 from tests.conformance.adapters.calendars import Row, instant_of
 from tests.conformance.adapters.money import rounded
 from tests.conformance.cases import Case, NotCovered
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 ZERO: Final = Decimal(0)
+PERIOD_END: Final = instant_of("2025-02-01")
 
 
 class Priced(NamedTuple):
@@ -47,7 +49,7 @@ def _used(quantities: list[Decimal]) -> tuple[pl.LazyFrame, pl.LazyFrame]:
         "subscription_id": "s",
         "customer_id": "c",
         "period_start": instant_of("2025-01-01"),
-        "period_end": instant_of("2025-02-01"),
+        "period_end": PERIOD_END,
     }
     usage = [
         whole | {"cycle": cycle, "meter": "meter", "quantity": quantity, "events": 1, "skipped": 0}
@@ -165,6 +167,10 @@ def _lines(case: Case) -> Row:
         missing = "billing a period in several lines"
         raise NotCovered(missing)
     currency = given.get("currency", "USD")
+    if given["price"]["model"] == "flat":
+        return {
+            "lines": [_flat_line(amount_minor, currency) for amount_minor in _fixed_amounts(given["price"], currency)]
+        }
     priced = price_one(catalog_price(given["price"]), given["quantity"], currency)
     lines = [line for step in priced.steps for line in _lines_of(step, given["price"]["model"], currency)]
     return {"lines": _with_maximum(lines, priced.charge, currency)}
@@ -176,6 +182,32 @@ _LINE_FEATURES: Final = {
     "unit_config": "conversion of units",
     "options": "options of a run",
 }
+
+
+def _fixed_amounts(price: Row, currency: str) -> list[int]:
+    """Bill one period of a fixed price; OpenMeter's `in_arrears` and `in_advance` are the catalog's."""
+    if price.get("minimum_amount") or price.get("maximum_amount"):
+        missing = "minimums and maximums of fixed prices"
+        raise NotCovered(missing)
+    fixed = {"id": "fee", "kind": "fixed", "amount": price["amount"], "billed": price["payment_term"]}
+    tables = product_rows({"product": Product.model_validate({"prices": [fixed]})}, currency)
+    _, periods = _used([ZERO])
+    lines = bill_lines(
+        periods,
+        empty(Charges),
+        tables["fixed_prices"].lazy(),
+        tables["products"].lazy(),
+        empty(Meters),
+        PERIOD_END,
+        "half_away_from_zero",
+    )
+    amounts: list[int] = lines.collect()["amount_minor"].to_list()
+    return amounts
+
+
+def _flat_line(amount_minor: int, currency: str) -> Row:
+    amount = _major(Decimal(amount_minor), currency)
+    return _line("flat-price", amount, Decimal(1), amount)
 
 
 def _lines_of(step: Row, model: str, currency: str) -> list[Row]:
@@ -205,10 +237,12 @@ def _line(name: str, unit_amount: Decimal, quantity: Decimal, amount: Decimal) -
 
 
 def _with_maximum(lines: list[Row], charged: Row, currency: str) -> list[Row]:
-    """OpenMeter shows what a cap takes off as a discount of the last line."""
+    """OpenMeter shows what a cap takes off as a discount of the line."""
     over = _major(charged["uncapped_minor_unrounded"] - charged["amount_minor_unrounded"], currency)
-    if over:
-        line = lines[-1]
+    if over and len(lines) > 1:
+        missing = "a maximum spread over several lines"
+        raise NotCovered(missing)
+    for line in lines if over else ():
         line["amount_discounts"] = [{"amount": over, "ref": "maximum-spend"}]
         line["totals"] |= {"discounts": over, "total": line["totals"]["amount"] - over}
     return lines
