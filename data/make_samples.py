@@ -129,7 +129,7 @@ def ai_subscriptions(traces: Iterable[str]) -> Iterator[dict[str, Any]]:
             case 12:  # leaves in the middle of a period and pays for no day after that
                 yield subscription | {"ends_at": "2026-01-20", "end": "at_once"}
             case 13:  # leaves with the end of the period that it has paid for
-                yield subscription | {"ends_at": "2026-01-20", "end": "period_end"}
+                yield subscription | {"ends_at": "2026-01-12", "end": "period_end"}
             case 256:  # the heaviest user changes to the plan with a cap, half an hour into its work
                 change = "2026-01-11T16:30:00Z"
                 began = {"product": "pay-as-you-go", "started_at": "2025-12-20", "timezone": ""}
