@@ -6,8 +6,10 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 
 BIN := .venv/bin
+LOCKED := .venv/.locked
 READY := .venv/.ready
 DEMO := build/demo
+PIP_OPTIONS := --quiet --quiet --disable-pip-version-check
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` names another.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -47,6 +49,10 @@ format: $(READY) ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+.PHONY: docs
+docs: $(READY) ## Write docs/reference from what is declared in the code
+	$(BIN)/python docs/make_reference.py
+
 .PHONY: bench
 bench: $(READY) ## Measure speed and memory beside a reference in the same run
 	$(BIN)/python -m benchmarks
@@ -71,12 +77,15 @@ clean: ## Remove the environment and everything made
 	find src pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # hatchling is in the lock, so the package is built in the environment itself and nothing unlocked is downloaded.
-$(READY): requirements.txt pyproject.toml
+$(READY): $(LOCKED) pyproject.toml
+	@$(BIN)/python -m pip install $(PIP_OPTIONS) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(LOCKED): requirements.txt
 	@test -n "$(PYTHON)" || { echo "meterhouse needs Python 3.11 or newer. Install it, or: make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make environments. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
 	@echo "Making the environment in .venv (about a minute, once) ..."
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install $(PIP_OPTIONS) --require-hashes --requirement requirements.txt
 	@touch $@

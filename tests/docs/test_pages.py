@@ -56,6 +56,11 @@ def test_readme_names_only_paths_that_are_there() -> None:
     assert [path for path in paths if not (ROOT / path).exists() and not (stages / path).exists()] == []
 
 
+def test_reference_is_what_the_code_declares(tmp_path: Path) -> None:
+    ended = run(f"python {ROOT}/docs/make_reference.py --check", tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 def test_catalog_of_the_readme_is_valid() -> None:
     (block,) = re.findall(r"^```yaml\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
     catalog = Catalog.model_validate(yaml.safe_load(block))
