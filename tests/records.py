@@ -38,8 +38,8 @@ class DyingStore:
     def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
         return self.table("events").join(keys, on=["source", "event_id"], how="semi")
 
-    def positions(self, table: str, file_id: str) -> pl.Series:
-        return self.table(table).filter(pl.col("file_id") == file_id)["position"]
+    def places(self, table: str, file_ids: pl.Series) -> pl.DataFrame:
+        return self.table(table).filter(pl.col("file_id").is_in(file_ids.implode())).select("file_id", "position")
 
     def append(self, table: str, rows: pl.DataFrame) -> None:
         if self.appends_left == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meterhouse.landing.duplicates import Settled, settle
 from meterhouse.landing.files import FileToLand, LandingZone, Problem, hash_file, list_files
-from meterhouse.landing.land import EventStore, LandingReport, land_file, land_folder
+from meterhouse.landing.land import EventStore, LandingReport, land_folder
 from meterhouse.landing.read import Batch, Origin, read_batches, read_records
 from meterhouse.landing.reasons import EXPLANATIONS, Reason
 
@@ -20,7 +20,6 @@ __all__ = [
     "Reason",
     "Settled",
     "hash_file",
-    "land_file",
     "land_folder",
     "list_files",
     "read_batches",

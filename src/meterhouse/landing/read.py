@@ -23,10 +23,7 @@ from meterhouse.landing.reasons import Fault
 from meterhouse.landing.shapes import Faults, one_shape, read_columns, read_lines
 from meterhouse.tables import Events, RejectedEvents, conform, empty, schema_of
 from meterhouse.tables.columns import INSTANT
-from meterhouse.tables.properties import PropertyNames
-
-BATCH_ROWS: Final = 500_000
-"""Events appended at once: with their metadata some hundred MB."""
+from meterhouse.tables.properties import column_of
 
 CHUNK_ROWS: Final = 50_000
 """Records held as Python objects at once."""
@@ -36,7 +33,8 @@ CHUNK_ROWS: Final = 50_000
 class Batch:
     """What a part of a file holds.
 
-    `events` has the columns of `Events`, `untimed` (the sender left the timestamp out), and the typed properties.
+    `events` has the columns of `Events`, `untimed` (the sender left the timestamp out), and the typed properties, whose
+    columns may still differ in letter case only.
     `rounded_numbers` counts the numbers of `events` that had more than 12 places.
     """
 
@@ -59,32 +57,35 @@ class Origin(NamedTuple):
     landed_at: datetime
 
 
-def read_batches(
-    file: FileToLand, origin: Origin, *, known_columns: Iterable[str] = (), batch_rows: int = BATCH_ROWS
-) -> Iterator[Batch]:
-    """Read a file in batches. `known_columns` are those of the stored events, so that properties keep their columns.
+def read_batches(file: FileToLand, origin: Origin, *, chunk_rows: int = CHUNK_ROWS) -> Iterator[Batch]:
+    """Read a file in batches of `chunk_rows`.
 
-    What is wrong with the file as a whole is a refused record at position 0 of the last batch.
+    What is wrong with the file as a whole is a refused record at position 0, in the last batch.
     """
-    reader = _Reader(file.path, min(CHUNK_ROWS, batch_rows))
-    names = PropertyNames(known_columns)
-    taken: list[Batch] = []
+    reader = _Reader(file.path, chunk_rows)
     for fields, faults in reader:
-        taken.append(_take(fields, faults, origin, names))
-        if sum(batch.records for batch in taken) >= batch_rows:
-            yield _together(taken)
-            taken = []
+        yield _take(fields, faults, origin)
     if reader.fault is not None:
-        taken.append(_refused_file(reader.fault, origin))
-    if taken:
-        yield _together(taken)
+        yield _refused_file(reader.fault, origin)
 
 
-def read_records(lines: Iterable[bytes], origin: Origin, known_columns: Iterable[str] = ()) -> Batch:
+def together(batches: Iterable[Batch]) -> Batch:
+    """Several batches as one."""
+    parts = list(batches)
+    events = pl.concat([batch.events for batch in parts], how="diagonal")
+    properties = sorted(name for name in events.columns if name not in {*schema_of(Events), "untimed"})
+    return Batch(
+        events=events.select(*schema_of(Events), "untimed", *properties),
+        rejected=pl.concat([batch.rejected for batch in parts]),
+        rounded_numbers=sum(batch.rounded_numbers for batch in parts),
+    )
+
+
+def read_records(lines: Iterable[bytes], origin: Origin) -> Batch:
     """Read JSON records, one each, as if they were the lines of a file."""
     kept = list(lines)
     fields, faults = read_lines(kept)
-    return _take(_with_positions(fields, range(1, len(kept) + 1)), faults, origin, PropertyNames(known_columns))
+    return _take(_with_positions(fields, range(1, len(kept) + 1)), faults, origin)
 
 
 class _Reader:
@@ -133,7 +134,7 @@ def _with_positions(fields: pl.DataFrame, positions: Iterable[int]) -> pl.DataFr
     return fields.with_columns(pl.Series("position", list(positions), dtype=pl.Int64()))
 
 
-def _take(fields: pl.DataFrame, faults: Faults, origin: Origin, names: PropertyNames) -> Batch:
+def _take(fields: pl.DataFrame, faults: Faults, origin: Origin) -> Batch:
     """Check records and type their metadata. The first fault of a record is the one it is refused for."""
     checked = with_instants(one_shape(fields), origin.landed_at)
     faults = Faults({**find_faults(checked, origin.settings, origin.landed_at), **faults})
@@ -142,14 +143,14 @@ def _take(fields: pl.DataFrame, faults: Faults, origin: Origin, names: PropertyN
     typed = type_metadata(usable["metadata"].to_list())
     refused = _refused(checked, faults, origin), _refused(usable, typed.faults, origin)
     return Batch(
-        events=_events(usable, typed, origin, names),
+        events=_events(usable, typed, origin),
         rejected=pl.concat(refused).sort("position"),
         rounded_numbers=sum(place not in typed.faults for place in typed.rounded),
     )
 
 
-def _events(usable: pl.DataFrame, typed: Typed, origin: Origin, names: PropertyNames) -> pl.DataFrame:
-    columns = [values.alias(names.column(*held)) for held, values in typed.columns.items()]
+def _events(usable: pl.DataFrame, typed: Typed, origin: Origin) -> pl.DataFrame:
+    columns = [values.alias(column_of(*held)) for held, values in typed.columns.items()]
     events = usable.with_columns(
         _derived_ids(usable, origin.file_id),
         *sorted(columns, key=lambda column: column.name),
@@ -193,13 +194,3 @@ def _rejected(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
         file_id=pl.lit(origin.file_id), path=pl.lit(origin.path), landed_at=clock, landed_on=clock.dt.date()
     )
     return conform(rejected, RejectedEvents).collect()
-
-
-def _together(batches: list[Batch]) -> Batch:
-    events = pl.concat([batch.events for batch in batches], how="diagonal")
-    properties = sorted(name for name in events.columns if name not in {*schema_of(Events), "untimed"})
-    return Batch(
-        events=events.select(*schema_of(Events), "untimed", *properties),
-        rejected=pl.concat([batch.rejected for batch in batches]).sort("position"),
-        rounded_numbers=sum(batch.rounded_numbers for batch in batches),
-    )

@@ -5,6 +5,6 @@ from meterhouse.planning.definitions import define
 from meterhouse.planning.events import land
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.run import RunReport, clock_after, run
-from meterhouse.planning.usage import meter
+from meterhouse.planning.usage import meter, stale_days
 
-__all__ = ["Progress", "RunReport", "Silent", "bill_cycles", "clock_after", "define", "land", "meter", "run"]
+__all__ = ["Progress", "RunReport", "Silent", "bill_cycles", "clock_after", "define", "land", "meter", "run", "stale_days"]

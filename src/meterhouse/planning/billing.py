@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from meterhouse.bill import Bill, Books, Final as Billed, bill
+from meterhouse.bill import Bill, Books, bill
+from meterhouse.bill import Final as Billed
 from meterhouse.errors import ProjectError
 from meterhouse.invoicing import Numbering
 from meterhouse.warehouse import commit_together

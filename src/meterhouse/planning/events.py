@@ -36,10 +36,10 @@ class WarehouseEvents:
         """The stored events with one of these (source, event_id)."""
         return self._warehouse.scan("events").join(keys.lazy(), on=["source", "event_id"], how="semi").collect()
 
-    def positions(self, table: str, file_id: str) -> pl.Series:
-        """Positions of a file that a side table has."""
-        rows = self._warehouse.scan(table).filter(pl.col("file_id") == file_id)
-        return rows.select("position").collect()["position"]
+    def places(self, table: str, file_ids: pl.Series) -> pl.DataFrame:
+        """(file_id, position) of some files that a side table has."""
+        rows = self._warehouse.scan(table).filter(pl.col("file_id").is_in(file_ids.implode()))
+        return rows.select("file_id", "position").collect()
 
     def append(self, table: str, rows: pl.DataFrame) -> None:
         """Add rows to a table."""

@@ -42,15 +42,27 @@ def meter(
     wanted = set(files) if days is None else set(files) & set(days)
     past = {day: paths for day, paths in files.items() if day < as_of.date() and day in wanted}
     now = _fingerprints(warehouse, past, cuts)
-    before = recorded(warehouse, "usage_daily")
-    stale = sorted(day for day, fingerprint in now.items() if before.get(day.isoformat()) != fingerprint)
-    progress.begin("Metering", len(stale))
-    for chunk in _chunks(stale, files):
+    stale = _changed(warehouse, now)
+    chunks = list(_chunks(stale, files))
+    progress.begin("Metering", len(chunks))
+    for chunk in chunks:
         progress.advance(f"{chunk[0]} to {chunk[-1]}")
         _meter_days(project, warehouse, chunk, cuts)
         record(warehouse, "usage_daily", {day.isoformat(): now[day] for day in chunk})
     progress.end(f"{len(stale):,} days metered, {len(now) - len(stale):,} unchanged")
     return stale
+
+
+def stale_days(warehouse: Warehouse, as_of: datetime) -> list[date]:
+    """Days before `as_of` whose states were made from other inputs than are stored now; the next run meters them."""
+    cuts = cuts_within_days(billing_periods(warehouse.scan("subscriptions"), as_of)).collect()
+    past = {day: paths for day, paths in _files_by_day(warehouse).items() if day < as_of.date()}
+    return _changed(warehouse, _fingerprints(warehouse, past, cuts))
+
+
+def _changed(warehouse: Warehouse, now: dict[date, str]) -> list[date]:
+    before = recorded(warehouse, "usage_daily")
+    return sorted(day for day, fingerprint in now.items() if before.get(day.isoformat()) != fingerprint)
 
 
 def _meter_days(project: Project, warehouse: Warehouse, days: list[date], cuts: pl.DataFrame) -> None:
