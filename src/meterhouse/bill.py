@@ -105,11 +105,16 @@ def bill(
 
 
 def _to_measure(periods: pl.LazyFrame, books: Books, final: Final) -> pl.LazyFrame:
-    """Cycles that are not final yet, with each meter that their product prices or grants credits of."""
+    """Cycles that are not final yet, with each meter that their product prices or grants credits of.
+
+    A meter whose credits were carried over is among them, even where the product has it no more: they must not be lost.
+    """
     named = pl.concat([books.metered_prices.select("product", "meter"), books.benefits.select("product", "meter")])
-    return periods.join(_final_cycles(final), on=["subscription_id", "cycle"], how="anti").join(
-        named.unique(), on="product"
-    )
+    carried = carried_over(final.credit_ledger).select("subscription_id", "meter")
+    open_cycles = periods.join(_final_cycles(final), on=["subscription_id", "cycle"], how="anti")
+    of_product = open_cycles.join(named.unique(), on="product")
+    of_credits = open_cycles.join(carried, on="subscription_id")
+    return pl.concat([of_product, of_credits.select(of_product.collect_schema().names())]).unique()
 
 
 def _final_cycles(final: Final) -> pl.LazyFrame:

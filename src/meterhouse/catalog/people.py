@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from meterhouse.catalog.products import Interval
 from meterhouse.errors import ProjectError
+from meterhouse.periods import Interval, calendar_anchor
 from meterhouse.tables import Customers, RejectedRows, Subscriptions, schema_of
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ class Subscription(BaseModel):
     end: Literal["period_end", "at_once"] = Field("period_end", description="When `ends_at` takes effect (rule 3.4).")
     interval: Interval = Field(description="The product's where none is given.")
     interval_count: int = Field(ge=1, le=1200, description="How many intervals make a period.")
+    billing: Literal["anniversary", "calendar"] = Field(
+        "anniversary", description="Whether periods begin at the anchor, or with the calendar's months, weeks or years."
+    )
     anchor: datetime | None = Field(None, description="Where boundaries are counted from; else `started_at`.")
     timezone: str = Field(description="IANA timezone; the project's where none is given.")
 
@@ -76,6 +79,13 @@ class Subscription(BaseModel):
         return value
 
     @model_validator(mode="after")
+    def _calendar_has_no_anchor(self) -> Subscription:
+        if self.billing == "calendar" and self.anchor is not None:
+            message = "`anchor` has no meaning where billing is `calendar`; leave it empty"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _ends_after_it_starts(self) -> Subscription:
         if self.ends_at is not None and self._instant(self.ends_at) <= self._instant(self.started_at):
             message = f"ends_at {self.ends_at} is not after started_at {self.started_at}"
@@ -84,6 +94,11 @@ class Subscription(BaseModel):
 
     def _instant(self, time: datetime) -> datetime:
         return (time if time.tzinfo else time.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
+
+    def _anchor(self) -> datetime:
+        if self.billing == "calendar":
+            return calendar_anchor(self.timezone)
+        return self._instant(self.anchor or self.started_at)
 
     def row(self) -> dict[str, Any]:
         """The row of `subscriptions`."""
@@ -96,7 +111,7 @@ class Subscription(BaseModel):
             "end": self.end,
             "interval": self.interval,
             "interval_count": self.interval_count,
-            "anchor": self._instant(self.anchor or self.started_at),
+            "anchor": self._anchor(),
             "timezone": self.timezone,
         }
 

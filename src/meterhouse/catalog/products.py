@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from meterhouse.errors import ProjectError
 from meterhouse.money import minor_digits, to_minor
+from meterhouse.periods import Interval
 
-Interval = Literal["day", "week", "month", "quarter", "year"]
 Quantity = Annotated[Decimal, Field(ge=0, lt=Decimal(10) ** 15, decimal_places=12, allow_inf_nan=False)]
-Amount = Annotated[Decimal, Field(ge=0, lt=Decimal(10) ** 12, allow_inf_nan=False)]
+Amount = Annotated[Decimal, Field(ge=0, lt=Decimal(10) ** 11, allow_inf_nan=False)]
+"""Major units; below 10^14 minor units in every currency, which is what an exact amount can hold."""
 _PLACES = 12
 _ENOUGH_DIGITS = 76
 
