@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "jsonl"]
 
-FOLDER: Final = Path(os.environ.get("METERHOUSE_REAL_EVENTS", "no folder"))
+FOLDER: Final = Path(os.environ.get("METERHOUSE_REAL_EVENTS") or "no folder")
 
 pytestmark = pytest.mark.skipif(
     not FOLDER.is_dir(), reason="no real events here: name their folder in METERHOUSE_REAL_EVENTS"
