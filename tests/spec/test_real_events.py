@@ -1,7 +1,7 @@
 """Real events land and are metered to the last digit.
 
 Six sets of real events, each with control totals that its collector counted. They are too large for the repository: the
-environment variable METERHOUSE_REAL_EVENTS names their folder, and without it these tests skip.
+environment variable METERHOUSE_REAL_EVENTS names their folder, or it lies beside the checkout; else these tests skip.
 """
 
 from __future__ import annotations
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "jsonl"]
 
-FOLDER: Final = Path(os.environ.get("METERHOUSE_REAL_EVENTS") or "no folder")
+
+def _folder() -> Path:
+    """The folder that the variable names, else any `data/real` in a neighbour of the checkout."""
+    named = os.environ.get("METERHOUSE_REAL_EVENTS")
+    beside = sorted(Path(__file__).resolve().parents[3].glob("*/data/real"))
+    return Path(named) if named else next(iter(beside), Path("no folder"))
+
+
+FOLDER: Final = _folder()
 
 pytestmark = pytest.mark.skipif(
     not FOLDER.is_dir(), reason="no real events here: name their folder in METERHOUSE_REAL_EVENTS"
