@@ -1,1 +1,25 @@
-"""The command line: Typer commands, Rich progress and tables."""
+"""The command line: what a person or a schedule types. It reads and shows; it computes nothing.
+
+What a command needs is imported when the command runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command that the arguments name, and end the process with its exit code."""
+    from meterhouse.cli.faults import INTERRUPTED, tell_interrupted, tell_unexpected
+
+    try:
+        from meterhouse.cli.app import app
+
+        app()
+    except KeyboardInterrupt:
+        tell_interrupted()
+        sys.exit(INTERRUPTED)
+    except Exception as fault:  # noqa: BLE001 - the last edge: what nobody foresaw is told, not dumped
+        sys.exit(tell_unexpected(fault))

@@ -7,4 +7,15 @@ from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.run import RunReport, clock_after, run
 from meterhouse.planning.usage import meter, stale_days
 
-__all__ = ["Progress", "RunReport", "Silent", "bill_cycles", "clock_after", "define", "land", "meter", "run", "stale_days"]
+__all__ = [
+    "Progress",
+    "RunReport",
+    "Silent",
+    "bill_cycles",
+    "clock_after",
+    "define",
+    "land",
+    "meter",
+    "run",
+    "stale_days",
+]

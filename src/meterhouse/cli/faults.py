@@ -1,0 +1,62 @@
+"""How every fault reaches the user: what is wrong and how to mend it, an exit code, and no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from meterhouse.errors import MeterhouseError
+
+INTERRUPTED: Final = 130
+UNEXPECTED: Final = 70
+_DEBUG: Final = "METERHOUSE_DEBUG"
+
+
+class TellingGroup(TyperGroup):
+    """Commands whose faults are told in words."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as Typer declares it
+        """Run the command; turn what a user can mend into a message and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except MeterhouseError as fault:
+            tell(fault, as_json=ctx.obj is not None and ctx.obj.as_json)
+            raise typer.Exit(fault.exit_code) from None
+        except KeyboardInterrupt:
+            tell_interrupted()
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def tell(fault: MeterhouseError, *, as_json: bool) -> None:
+    """Say what went wrong on stderr; a program that reads JSON also finds it on stdout."""
+    if as_json:
+        error = {"kind": type(fault).__name__, "message": str(fault), "exit_code": fault.exit_code}
+        typer.echo(json.dumps({"error": error}, ensure_ascii=False, indent=2))
+    typer.secho(f"Error: {fault}", err=True, fg="red" if sys.stderr.isatty() else None)
+    if os.environ.get(_DEBUG):
+        typer.echo("".join(traceback.format_exception(fault)), err=True)
+
+
+def tell_interrupted() -> None:
+    """Say that nothing is broken."""
+    typer.echo("Stopped. Nothing is half done: the next run goes on from here.", err=True)
+
+
+def tell_unexpected(fault: Exception) -> int:
+    """Say that this is a fault of the program, and how to find out more; returns the exit code."""
+    if os.environ.get(_DEBUG):
+        typer.echo("".join(traceback.format_exception(fault)), err=True)
+    lines = [line for line in str(fault).splitlines() if line.strip()] or ["no further words"]
+    typer.echo(f"Error: {type(fault).__name__}: {lines[0]}", err=True)
+    typer.echo(
+        "This is a fault in meterhouse, not in your data. The warehouse is as the last step left it, and a run can be "
+        f"repeated. To report it, set {_DEBUG}=1, run the same command again, and send what it prints.",
+        err=True,
+    )
+    return UNEXPECTED

@@ -1,0 +1,144 @@
+"""`invoices list` and `invoices show`: what was billed, and how each amount came about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import typer
+
+from meterhouse.cli.invoice import show_invoice
+from meterhouse.cli.reading import all_invoices, customer_id_of
+from meterhouse.cli.render import Column, amounts, console, counted, day_in, hints, money, print_json, show_rows
+from meterhouse.cli.session import AsJson, CustomerOption, Limit, Session, read_month, rows_to_show, session_of
+from meterhouse.errors import ProjectError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from meterhouse.warehouse import Warehouse
+
+app = typer.Typer(name="invoices", help="Invoices and drafts.", no_args_is_help=True)
+
+MonthOption = Annotated[
+    str | None,
+    typer.Option("--month", parser=read_month, metavar="YYYY-MM", help="Only invoices issued in this month."),
+]
+StatusOption = Annotated[
+    Literal["draft", "finalized"] | None, typer.Option("--status", help="Only drafts, or only final invoices.")
+]
+
+
+@app.command("list")
+def list_invoices(
+    context: typer.Context,
+    *,
+    customer: CustomerOption = None,
+    month: MonthOption = None,
+    status: StatusOption = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """List invoices and drafts, the newest first."""
+    session = session_of(context)
+    warehouse = session.warehouse(session.project())
+    found = _found(warehouse, customer, month, status)
+    shown = rows_to_show(limit, as_json=as_json)
+    if as_json:
+        rows = [_row_json(row) for row in found.head(found.height if shown is None else shown).to_dicts()]
+        print_json({"count": found.height, "totals": _totals(found), "invoices": rows})
+        return
+    if found.is_empty():
+        console().print("No invoices. " + session.command("status") + " shows what there is.", soft_wrap=True)
+        return
+    columns = [
+        Column("Invoice"),
+        Column("Customer"),
+        Column("Product"),
+        Column("Issued", keep=True),
+        Column("Due", keep=True),
+        Column("Total", number=True),
+        Column(""),
+    ]
+    show_rows(columns, [_cells(row) for row in found.to_dicts()], shown)
+    _show_totals(found)
+    largest = found.sort("total_minor", "invoice_id", descending=[True, False]).to_dicts()[0]
+    name = largest["number"] or largest["invoice_id"]
+    hints([(session.command(f"invoices show {name}"), "how each of its amounts came about")])
+
+
+@app.command("show")
+def show(
+    context: typer.Context,
+    invoice: Annotated[str, typer.Argument(metavar="INVOICE", help="A number such as INV-000001, or an invoice id.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Explain one invoice: quantities, what was included and credited, price steps, cap, rounding, credits."""
+    session = session_of(context)
+    warehouse = session.warehouse(session.project())
+    head = _head(warehouse, invoice, session)
+    show_invoice(warehouse, head, as_json=as_json)
+
+
+def _found(warehouse: Warehouse, customer: str | None, month: str | None, status: str | None) -> pl.DataFrame:
+    import polars as pl
+
+    customers = warehouse.scan("customers").select("customer_id", "external_id", customer="name")
+    zones = warehouse.scan("subscriptions").select("subscription_id", "timezone")
+    invoices = all_invoices(warehouse).join(customers, on="customer_id", how="left")
+    invoices = invoices.join(zones, on="subscription_id", how="left")
+    if customer is not None:
+        invoices = invoices.filter(pl.col("customer_id") == customer_id_of(warehouse, customer))
+    if month is not None:
+        invoices = invoices.filter(pl.col("month") == month)
+    if status is not None:
+        invoices = invoices.filter(pl.col("status") == status)
+    newest_first = ["issued_at", "sequence", "invoice_id"]
+    return invoices.sort(newest_first, descending=[True, True, False], nulls_last=[False, False, False]).collect()
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    zone = ZoneInfo(row["timezone"] or "UTC")
+    return [
+        row["number"] or row["invoice_id"],
+        row["customer"] or row["customer_id"],
+        row["product"],
+        day_in(row["issued_at"], zone),
+        day_in(row["due_at"], zone) if row["due_at"] else "",
+        f"{money(row['total_minor'], row['currency'])} {row['currency']}",
+        "draft" if row["status"] == "draft" else "",
+    ]
+
+
+def _row_json(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, **amounts(row["total_minor"], row["currency"], "total")}
+
+
+def _totals(found: pl.DataFrame) -> list[dict[str, Any]]:
+    import polars as pl
+
+    totals = found.group_by("status", "currency").agg(invoices=pl.len(), total=pl.col("total_minor").sum())
+    return [
+        {"status": status, "invoices": invoices, **amounts(total, currency, "total")}
+        for status, currency, invoices, total in totals.sort("status", "currency", descending=[True, False]).iter_rows()
+    ]
+
+
+def _show_totals(found: pl.DataFrame) -> None:
+    screen = console()
+    screen.print()
+    for total in _totals(found):
+        invoices = counted(total["invoices"], total["status"] + " invoice")
+        screen.print(f"{invoices}: {money(total['total_minor'], total['currency'])} {total['currency']}")
+
+
+def _head(warehouse: Warehouse, named: str, session: Session) -> dict[str, Any]:
+    import polars as pl
+
+    same = (pl.col("invoice_id") == named) | (pl.col("number") == named.upper())
+    found = all_invoices(warehouse).filter(same).collect().to_dicts()
+    if not found:
+        message = f"There is no invoice '{named}', by number or id. List them: {session.command('invoices list')}"
+        raise ProjectError(message)
+    return found[0]

@@ -1,0 +1,181 @@
+"""`run` and `land`: the work itself, with what came out on one screen."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meterhouse.cli.render import amounts, console, counted, hints, instant_text, money, print_json, safe
+from meterhouse.cli.screen import progress
+from meterhouse.cli.session import AsJson, LandedAt, Session, read_day, session_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from meterhouse.landing import LandingReport
+    from meterhouse.planning import RunReport
+
+_COUNTS = ("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers")
+_SET_ASIDE = {"rejected": ("rejected", "rejected"), "duplicates": ("duplicate",), "conflicts": ("conflict",)}
+
+Through = Annotated[
+    date | None,
+    typer.Option("--through", parser=read_day, metavar="DATE", help="Last day (UTC) that counts. Default: yesterday."),
+]
+
+
+def land(context: typer.Context, *, landed_at: LandedAt = None, as_json: AsJson = False) -> None:
+    """Read new event files, and bill nothing."""
+    from meterhouse.planning import land as land_files
+    from meterhouse.warehouse import Warehouse, recover
+
+    session = session_of(context)
+    project = session.project()
+    warehouse = Warehouse(str(project.warehouse))
+    with progress() as shown, warehouse.lock():
+        recover(warehouse)
+        report = land_files(project, warehouse, landed_at or datetime.now(UTC), shown)
+    if as_json:
+        print_json({"landing": _landing_json(report)})
+        return
+    _show_landing(report, session)
+    hints(
+        [(session.command("run"), "meter and bill what has landed"), (session.command("status"), "the whole project")]
+    )
+
+
+def run(
+    context: typer.Context, *, through: Through = None, landed_at: LandedAt = None, as_json: AsJson = False
+) -> None:
+    """Land, meter and bill everything through a day.
+
+    Running again with nothing new changes nothing; a run that was cut off is finished by the next.
+    """
+    from meterhouse.planning import run as run_all
+
+    session = session_of(context)
+    now = datetime.now(UTC)
+    day = _over(through, now)
+    project = session.project()
+    with progress() as shown:
+        report = run_all(project, day, landed_at or now, shown)
+    if as_json:
+        print_json(_run_json(report, day))
+        return
+    _show_run(report, day, session)
+
+
+def _over(through: date | None, now: datetime) -> date:
+    """The day to run through. One that is not over yet would close cycles before their usage is known, for good."""
+    yesterday = now.date() - timedelta(days=1)
+    if through is not None and through > yesterday:
+        message = f"{through} is not over yet, and an invoice is final once it is made. Choose {yesterday} or earlier."
+        raise typer.BadParameter(message, param_hint="--through")
+    return through or yesterday
+
+
+def _landing_json(report: LandingReport) -> dict[str, Any]:
+    return {
+        "files": report.files.height,
+        "files_seen_before": report.seen_before,
+        **_totals(report),
+        "not_files_of_events": [{"path": held.name, "explanation": held.explanation} for held in report.problems],
+    }
+
+
+def _totals(report: LandingReport) -> dict[str, int]:
+    return {name: int(report.files[name].sum()) for name in _COUNTS}
+
+
+def _show_landing(report: LandingReport, session: Session) -> None:
+    screen = console()
+    total = _totals(report)
+    before = f" ({counted(report.seen_before, 'file')} landed before)" if report.seen_before else ""
+    if report.files.is_empty():
+        screen.print(f"Landed     nothing new{before}")
+    else:
+        files = counted(report.files.height, "file")
+        screen.print(
+            f"Landed     {files}, {counted(total['records'], 'record')}: {counted(total['events'], 'event')}{before}"
+        )
+    set_aside = [counted(total[name], *words) for name, words in _SET_ASIDE.items() if total[name]]
+    if set_aside:
+        screen.print(f"Set aside  {', '.join(set_aside)}; why: {session.command('status')}", soft_wrap=True)
+    if total["rounded_numbers"]:
+        screen.print(f"Rounded    {counted(total['rounded_numbers'], 'number')} with more than 12 places")
+    for problem in report.problems:
+        screen.print(f"Left alone {safe(problem.name)}: {problem.explanation}", style="yellow", soft_wrap=True)
+
+
+def _run_json(report: RunReport, through: date) -> dict[str, Any]:
+    return {
+        "through": through,
+        "as_of": report.as_of,
+        "landing": _landing_json(report.landing),
+        "days_metered": report.days_metered,
+        "rows_refused": report.rejected_rows.to_dicts(),
+        "finalized": _totals_json(report.bill.finalized["invoices"]),
+        "drafts": _totals_json(report.bill.drafts["invoices"]),
+        "estimates": report.bill.estimates.height,
+    }
+
+
+def _totals_json(invoices: pl.DataFrame) -> dict[str, Any]:
+    totals = [amounts(minor, currency, "total") for currency, minor in _by_currency(invoices)]
+    return {"invoices": invoices.height, "totals": totals}
+
+
+def _by_currency(invoices: pl.DataFrame) -> list[tuple[str, int]]:
+    import polars as pl
+
+    totals = invoices.group_by("currency").agg(pl.col("total_minor").sum()).sort("currency")
+    return list(totals.iter_rows())
+
+
+def _show_run(report: RunReport, through: date, session: Session) -> None:
+    screen = console()
+    screen.print(f"Run through {through}, that is until {instant_text(report.as_of)}\n", style="bold")
+    _show_landing(report.landing, session)
+    screen.print(f"Metered    {counted(len(report.days_metered), 'day')}")
+    screen.print(f"Finalized  {_summary(report.bill.finalized['invoices'])}")
+    screen.print(f"Drafts     {_summary(report.bill.drafts['invoices'])}")
+    screen.print(f"Estimates  {counted(report.bill.estimates.height, 'price')} of cycles that are still open")
+    refused = report.rejected_rows
+    if not refused.is_empty():
+        rows = counted(refused.height, "row")
+        screen.print(f"Refused    {rows} of customers or subscriptions, so these are not billed:", style="yellow")
+        for row in refused.head(5).iter_rows(named=True):
+            screen.print(
+                f"           {safe(row['path'])}, row {row['row']}: {safe(row['explanation'])}", soft_wrap=True
+            )
+    hints(_next(report, session))
+
+
+def _summary(invoices: pl.DataFrame) -> str:
+    if invoices.is_empty():
+        return "no invoices"
+    totals = ", ".join(f"{money(minor, currency)} {currency}" for currency, minor in _by_currency(invoices))
+    return f"{counted(invoices.height, 'invoice')}, {totals}"
+
+
+def _next(report: RunReport, session: Session) -> list[tuple[str, str]]:
+    listed = [(session.command("invoices list"), "all invoices and drafts")]
+    shown = _largest(report)
+    if shown:
+        listed.append((session.command(f"invoices show {shown}"), "the largest of them, line by line"))
+    listed.append((session.command("usage"), "what was used, billed or not"))
+    listed.append((session.command("status"), "what came in, what was set aside and why"))
+    return listed
+
+
+def _largest(report: RunReport) -> str | None:
+    """The largest invoice of the run: a final one by its number, else a draft by its id."""
+    for invoices, name in (
+        (report.bill.finalized["invoices"], "number"),
+        (report.bill.drafts["invoices"], "invoice_id"),
+    ):
+        if not invoices.is_empty():
+            return str(invoices.sort("total_minor", "invoice_id", descending=[True, False])[name][0])
+    return None

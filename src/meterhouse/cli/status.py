@@ -1,0 +1,244 @@
+"""`status`: the whole project on one screen, and what is not up to date."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from meterhouse.cli.render import amounts, console, counted, hints, instant_text, money, print_json, quantity, safe
+from meterhouse.cli.session import AsJson, session_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from meterhouse.catalog import Project
+    from meterhouse.cli.session import Session
+    from meterhouse.warehouse import Warehouse
+
+_MOST: Final = 5
+
+
+def status(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Show the project: what came in, what is billed, what is stale."""
+    from meterhouse.warehouse import Warehouse
+
+    session = session_of(context)
+    project = session.project()
+    found = _found(project, Warehouse(str(project.warehouse)))
+    if as_json:
+        print_json(found)
+        return
+    _show(found, session)
+
+
+def _found(project: Project, warehouse: Warehouse) -> dict[str, Any]:
+    return {
+        "project": project.settings.name,
+        "folder": str(project.root),
+        "warehouse": str(project.warehouse),
+        "last_run": _last_run(warehouse),
+        "files": _files(project, warehouse),
+        "events": _height(warehouse.scan("events")),
+        "set_aside": _set_aside(warehouse),
+        "rows_refused": _rows_refused(project),
+        "unattributed": _unattributed(warehouse),
+        "invoices": _invoices(warehouse),
+        "estimates": _estimates(warehouse),
+        "stale": _stale(project, warehouse),
+    }
+
+
+def _height(rows: pl.LazyFrame) -> int:
+    import polars as pl
+
+    return int(rows.select(pl.len()).collect().item())
+
+
+def _last_run(warehouse: Warehouse) -> dict[str, Any] | None:
+    """The run with the latest clock: what is stored is as that clock saw it, unless an earlier one was run again."""
+    runs = warehouse.scan("runs").sort("as_of", descending=True).select("as_of", "engine", "run_id").head(1)
+    found = runs.collect().to_dicts()
+    return found[0] if found else None
+
+
+def _files(project: Project, warehouse: Warehouse) -> dict[str, Any]:
+    """Files of the landing zone: one is known by its bytes; only where name and size are new are they read."""
+    from meterhouse.landing import hash_file, list_files
+
+    landed = warehouse.scan("landed_files").select("path", "bytes", "file_id").collect()
+    seen = set(landed.select("path", "bytes").iter_rows())
+    ids = set(landed["file_id"])
+    zone = list_files(project.events)
+    new = [
+        file.name
+        for file in zone.files
+        if (file.name, file.path.stat().st_size) not in seen and hash_file(file.path) not in ids
+    ]
+    return {
+        "landed": landed.height,
+        "not_landed": new,
+        "not_files_of_events": [{"path": held.name, "explanation": held.explanation} for held in zone.problems],
+    }
+
+
+def _set_aside(warehouse: Warehouse) -> dict[str, Any]:
+    import polars as pl
+
+    reasons = warehouse.scan("rejected_events").group_by("reason").agg(records=pl.len()).sort("reason").collect()
+    return {
+        "rejected": dict(reasons.iter_rows()),
+        "duplicates": _height(warehouse.scan("event_duplicates")),
+        "conflicts": _height(warehouse.scan("event_conflicts")),
+    }
+
+
+def _rows_refused(project: Project) -> list[dict[str, Any]]:
+    """As the files are now: they may have been mended since the last run."""
+    from meterhouse.catalog import read_people
+
+    return read_people(project)["rejected_rows"].select("path", "row", "explanation").to_dicts()
+
+
+def _unattributed(warehouse: Warehouse) -> dict[str, Any]:
+    """Ids that customers' usage was sent under and that no customer has."""
+    import polars as pl
+
+    strangers = warehouse.scan("usage_daily").filter(~pl.col("attributed")).select("customer_id").unique()
+    found = strangers.collect()["customer_id"].sort()
+    return {"customers": len(found), "ids": found.head(_MOST).to_list()}
+
+
+def _invoices(warehouse: Warehouse) -> list[dict[str, Any]]:
+    import polars as pl
+
+    from meterhouse.cli.reading import all_invoices
+
+    counts = (
+        all_invoices(warehouse)
+        .group_by("status", "currency")
+        .agg(invoices=pl.len(), zero=pl.col("is_zero").sum(), total=pl.col("total_minor").sum())
+    )
+    return [
+        {"status": row["status"], "invoices": row["invoices"], "zero": row["zero"]}
+        | amounts(row["total"], row["currency"], "total")
+        for row in counts.sort("status", "currency", descending=[True, False]).collect().to_dicts()
+    ]
+
+
+def _estimates(warehouse: Warehouse) -> list[dict[str, Any]]:
+    import polars as pl
+
+    open_cycles = (
+        warehouse.scan("estimates")
+        .group_by("currency")
+        .agg(subscriptions=pl.col("subscription_id").n_unique(), total=pl.col("amount_minor").sum())
+    )
+    return [
+        {"subscriptions": row["subscriptions"]} | amounts(row["total"], row["currency"], "total")
+        for row in open_cycles.sort("currency").collect().to_dicts()
+    ]
+
+
+def _stale(project: Project, warehouse: Warehouse) -> dict[str, Any]:
+    """What the next run would do again: definitions that were changed, and days whose states are not up to date."""
+    from meterhouse.planning import stale_days
+
+    last = _last_run(warehouse)
+    return {
+        "definitions": _changed_definitions(project, warehouse) if last else [],
+        "days": stale_days(warehouse, last["as_of"]) if last else [],
+    }
+
+
+def _changed_definitions(project: Project, warehouse: Warehouse) -> list[str]:
+    """Tables of definitions that the files now say differently."""
+    from meterhouse.catalog import read_people
+
+    now = {**project.definitions, **read_people(project)}
+    return [name for name, rows in now.items() if not _same(rows, warehouse.scan(name).collect())]
+
+
+def _same(one: pl.DataFrame, other: pl.DataFrame) -> bool:
+    return one.sort(one.columns).equals(other.sort(other.columns))
+
+
+def _show(found: dict[str, Any], session: Session) -> None:
+    screen = console()
+    last = found["last_run"]
+    screen.print(safe(found["project"]), style="bold")
+    screen.print(f"Warehouse   {safe(found['warehouse'])}", soft_wrap=True)
+    screen.print(f"Last run    {'never' if last is None else 'until ' + instant_text(last['as_of'])}\n")
+    _show_intake(found, session)
+    _show_money(found)
+    _show_stale(found)
+    hints(_next(found, session))
+
+
+def _show_intake(found: dict[str, Any], session: Session) -> None:
+    screen = console()
+    files = found["files"]
+    screen.print(f"Files       {counted(files['landed'], 'file')} landed, {len(files['not_landed']):,} not yet")
+    for name in files["not_landed"][:_MOST]:
+        screen.print(f"            not landed: {safe(name)}", soft_wrap=True)
+    for held in files["not_files_of_events"][:_MOST]:
+        screen.print(f"            left alone: {safe(held['path'])}: {held['explanation']}", soft_wrap=True)
+    screen.print(f"Events      {found['events']:,}")
+    aside = found["set_aside"]
+    rejected = sum(aside["rejected"].values())
+    resent = f"{counted(aside['duplicates'], 'duplicate')}, {counted(aside['conflicts'], 'conflict')}"
+    screen.print(f"Set aside   {rejected:,} rejected, {resent}")
+    for reason, records in aside["rejected"].items():
+        screen.print(f"            {records:,} {reason}")
+    for table, count in (("rejected_events", rejected), ("event_conflicts", aside["conflicts"])):
+        if count:
+            command = session.command(f'sql "FROM {table}"')
+            screen.print(f"            see them: {command}", style="dim", soft_wrap=True)
+    unknown = found["unattributed"]
+    if unknown["customers"]:
+        more = ", ..." if unknown["customers"] > len(unknown["ids"]) else ""
+        ids = ", ".join(safe(held) or "(no id)" for held in unknown["ids"])
+        screen.print(
+            f"Strangers   usage of {counted(unknown['customers'], 'unknown customer')}: {ids}{more}", soft_wrap=True
+        )
+    for row in found["rows_refused"][:_MOST]:
+        place = f"{row['path']}, row {row['row']}" if row["row"] else row["path"]
+        screen.print(f"Refused     {safe(place)}: {safe(row['explanation'])}", style="yellow", soft_wrap=True)
+    if len(found["rows_refused"]) > _MOST:
+        screen.print(f"            and {len(found['rows_refused']) - _MOST:,} more rows")
+
+
+def _show_money(found: dict[str, Any]) -> None:
+    screen = console()
+    screen.print()
+    for row in found["invoices"]:
+        zero = f" ({quantity(row['zero'])} of them zero)" if row["zero"] else ""
+        total = f"{money(row['total_minor'], row['currency'])} {row['currency']}"
+        screen.print(f"{row['status'].capitalize():<11} {counted(row['invoices'], 'invoice')}{zero}, {total}")
+    if not found["invoices"]:
+        screen.print("Invoices    none")
+    for row in found["estimates"]:
+        total = f"{money(row['total_minor'], row['currency'])} {row['currency']}"
+        screen.print(f"Estimates   {counted(row['subscriptions'], 'open cycle')}, {total} of usage so far")
+
+
+def _show_stale(found: dict[str, Any]) -> None:
+    stale = found["stale"]
+    days = stale["days"]
+    told = [f"{', '.join(stale['definitions'])} changed since the last run"] if stale["definitions"] else []
+    if days:
+        told.append(f"{counted(len(days), 'day')} to meter again, {days[0]} to {days[-1]}")
+    if found["files"]["not_landed"]:
+        told.append(f"{counted(len(found['files']['not_landed']), 'file')} to land")
+    if found["last_run"] is not None:
+        console().print(f"\nNext run    {'; '.join(told) or 'nothing is stale'}", soft_wrap=True)
+
+
+def _next(found: dict[str, Any], session: Session) -> list[tuple[str, str]]:
+    if found["last_run"] is None:
+        return [(session.command("run"), "land, meter and bill through yesterday")]
+    return [
+        (session.command("invoices list"), "all invoices and drafts"),
+        (session.command("usage --by customer"), "who used what"),
+        (session.command("audit"), "everything computed again by another engine"),
+    ]

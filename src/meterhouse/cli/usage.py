@@ -1,0 +1,137 @@
+"""`usage`: what was used, exact, per meter and whatever else is asked for."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from meterhouse.cli.reading import customer_id_of, meter_named
+from meterhouse.cli.render import Column, console, counted, print_json, quantity, show_rows
+from meterhouse.cli.session import AsJson, CustomerOption, Limit, MeterOption, read_day, rows_to_show, session_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from meterhouse.warehouse import Warehouse
+
+By = Literal["total", "month", "day", "customer"]
+ByOption = Annotated[By, typer.Option("--by", help="One row per meter and this.")]
+FromOption = Annotated[date | None, typer.Option("--from", parser=read_day, metavar="DATE", help="First day (UTC).")]
+ThroughOption = Annotated[
+    date | None, typer.Option("--through", parser=read_day, metavar="DATE", help="Last day (UTC).")
+]
+
+
+def usage(
+    context: typer.Context,
+    *,
+    meter: MeterOption = None,
+    customer: CustomerOption = None,
+    by: ByOption = "total",
+    first: FromOption = None,
+    through: ThroughOption = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was used, billed or not.
+
+    Usage of customers that are not known has rows of its own, marked unattributed.
+    """
+    session = session_of(context)
+    warehouse = session.warehouse(session.project())
+    wanted = _wanted(warehouse, meter, customer, first, through)
+    rows = _measured(warehouse, wanted, by).to_dicts()
+    shown = rows_to_show(limit, as_json=as_json)
+    if as_json:
+        print_json({"by": by, "rows": len(rows), "usage": rows[:shown]})
+        return
+    if not rows:
+        console().print("No usage in these days. What has landed: " + session.command("status"), soft_wrap=True)
+        return
+    show_rows(_columns(by), [_cells(row, by) for row in rows], shown)
+    skipped = sum(row["skipped"] for row in rows)
+    if skipped:
+        why = "their value is missing or has the wrong type, so that they do not count"
+        console().print(f"\n{counted(skipped, 'event')} skipped: {why}")
+
+
+def _wanted(
+    warehouse: Warehouse, meter: str | None, customer: str | None, first: date | None, through: date | None
+) -> pl.LazyFrame:
+    """The daily states that the options ask for."""
+    import polars as pl
+
+    states = warehouse.scan("usage_daily")
+    if meter is not None:
+        states = states.filter(pl.col("meter") == meter_named(warehouse, meter))
+    if customer is not None:
+        states = states.filter(pl.col("customer_id") == customer_id_of(warehouse, customer))
+    if first is not None:
+        states = states.filter(pl.col("date") >= first)
+    if through is not None:
+        states = states.filter(pl.col("date") <= through)
+    return states
+
+
+def _measured(warehouse: Warehouse, states: pl.LazyFrame, by: By) -> pl.DataFrame:
+    """One quantity per meter and group, with the engine's own combination of daily states."""
+    import polars as pl
+
+    from meterhouse.metering import combine
+
+    named: dict[By, list[pl.Expr]] = {
+        "total": [],
+        "month": [pl.col("date").dt.strftime("%Y-%m").alias("month")],
+        "day": [pl.col("date").alias("day")],
+        "customer": [pl.col("customer_id")],
+    }
+    meters = warehouse.scan("meters").select("meter", "unit", "aggregation")
+    grouped = states.with_columns(named[by]).join(meters, on="meter")
+    keys = ["meter", *([] if by == "total" else ["customer_id" if by == "customer" else by]), "attributed"]
+    found = combine(grouped, keys).join(meters.select("meter", "unit"), on="meter")
+    if by == "customer":
+        customers = warehouse.scan("customers").select("customer_id", "external_id", customer="name")
+        known = pl.col("attributed")
+        found = found.join(customers, on="customer_id", how="left").with_columns(
+            # An id that a stranger sent may look like a customer's, but is not the customer (rule 1.5).
+            pl.when(known).then("customer").alias("customer"),
+            pl.when(known).then("external_id").alias("external_id"),
+        )
+    keys_first = [*keys[:-1], *(["customer", "external_id"] if by == "customer" else [])]
+    order = keys[:-1]
+    return (
+        found.select(*keys_first, "quantity", "unit", "events", "skipped", "attributed")
+        .sort([*order, "attributed"], descending=[*(False for _ in order), True])
+        .collect()
+    )
+
+
+def _columns(by: By) -> list[Column]:
+    group = {"total": [], "month": [Column("Month", keep=True)], "day": [Column("Day", keep=True)]}
+    of_customer = [Column("Customer"), Column("External id")]
+    return [
+        Column("Meter"),
+        *group.get(by, of_customer),
+        Column("Quantity", number=True),
+        Column("Unit"),
+        Column("Events", number=True),
+        Column("Skipped", number=True),
+        Column(""),
+    ]
+
+
+def _cells(row: dict[str, Any], by: By) -> list[str]:
+    name = row.get("customer_id") or "(none sent)"
+    known = row["attributed"]
+    group = {"total": [], "customer": [name if known else f"{name} (unattributed)", row.get("external_id") or ""]}
+    return [
+        row["meter"],
+        *group.get(by, [str(row.get(by))]),
+        quantity(row["quantity"]),
+        row["unit"],
+        quantity(row["events"]),
+        quantity(row["skipped"]) if row["skipped"] else "",
+        "" if known or by == "customer" else "unattributed",
+    ]
