@@ -56,7 +56,8 @@ SETS: Final[list[tuple[str, Format]]] = [
     ("ev_workplace_us", "jsonl"),
     ("focus_cloud_charges", "parquet"),
     ("focus_cloud_charges", "jsonl"),
-    ("google_cluster_2011_jobs", "parquet"),  # 947,761 events: once is enough
+    ("google_cluster_2011_jobs", "parquet"),
+    ("google_cluster_2011_jobs", "jsonl"),
     ("online_retail_2009_2010", "parquet"),
     ("online_retail_2009_2010", "jsonl"),
 ]
