@@ -9,6 +9,8 @@ BIN := .venv/bin
 LOCKED := .venv/.locked
 READY := .venv/.ready
 DEMO := build/demo
+LARGEST := SELECT number FROM invoices ORDER BY total_minor DESC, number LIMIT 1
+WITHOUT_HINTS := sed '/^What to look at next/,$$d'
 PIP_OPTIONS := --quiet --quiet --disable-pip-version-check
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` names another.
@@ -26,8 +28,10 @@ help: ## List what can be made
 .PHONY: demo
 demo: $(READY) ## Bill real usage events and show the invoices
 	@rm -rf $(DEMO) && mkdir -p build && cp -R data/ai-usage $(DEMO) && rm -rf $(DEMO)/warehouse
-	$(BIN)/meterhouse --project $(DEMO) run --through 2026-02-28
-	$(BIN)/meterhouse --project $(DEMO) invoices list
+	$(BIN)/meterhouse --project $(DEMO) run --through 2026-02-28 | $(WITHOUT_HINTS)
+	$(BIN)/meterhouse --project $(DEMO) invoices list --month 2026-01 --limit 8 | $(WITHOUT_HINTS)
+	@number=$$($(BIN)/meterhouse --project $(DEMO) sql --csv "$(LARGEST)" | tail -n 1); \
+		$(BIN)/meterhouse --project $(DEMO) invoices show "$$number"
 	@cat docs/after-the-demo.txt
 
 .PHONY: test
@@ -50,8 +54,9 @@ format: $(READY) ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format
 
 .PHONY: docs
-docs: $(READY) ## Write docs/reference from what is declared in the code
+docs: $(READY) ## Write docs/reference and the output of examples from what the code declares and prints
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/examples.py
 
 .PHONY: bench
 bench: $(READY) ## Measure speed and memory beside a reference in the same run

@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from typer.main import get_command
+from typer.testing import CliRunner
+
 from meterhouse.catalog.people import Customer, Subscription
 from meterhouse.catalog.project import Catalog
 from meterhouse.catalog.settings import Settings
+from meterhouse.cli.app import app
 from meterhouse.tables import WAREHOUSE
 
 if TYPE_CHECKING:
@@ -93,6 +97,24 @@ def catalog_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def commands_page() -> str:
+    """What `--help` says of every command."""
+    lines = [MADE, "# Commands", "", *_command(get_command(app), [])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _command(command: Any, path: list[str]) -> list[str]:  # noqa: ANN401 - Typer does not export the type
+    ended = CliRunner().invoke(app, [*path, "--help"], prog_name="meterhouse", env={"COLUMNS": "100"})
+    lines = [f"## {' '.join(['meterhouse', *path])}", "", "```", _screen(ended.output), "```", ""]
+    for name, below in getattr(command, "commands", {}).items():
+        lines += _command(below, [*path, name])
+    return lines
+
+
+def _screen(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
 def _fields(schema: dict[str, Any]) -> list[str]:
     required = set(schema.get("required", []))
     rows = []
@@ -120,7 +142,7 @@ def _kind(field: dict[str, Any]) -> str:  # noqa: PLR0911 - one answer a form of
         case {"type": "object", "additionalProperties": dict(value)}:
             return f"names, each with {_kind(value)}"
         case {"type": kind}:
-            return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(kind, kind)
+            return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(str(kind), str(kind))
         case _:
             return "any"
 
@@ -152,7 +174,12 @@ def _sentence(described: type[dy.Schema]) -> str:
     return _cell(_paragraphs(described).partition("\n\n")[0])
 
 
-PAGES: Final = {"tables.md": tables_page, "settings.md": settings_page, "catalog.md": catalog_page}
+PAGES: Final = {
+    "tables.md": tables_page,
+    "settings.md": settings_page,
+    "catalog.md": catalog_page,
+    "commands.md": commands_page,
+}
 
 
 def main(*, check: bool) -> int:

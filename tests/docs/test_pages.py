@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
+from docs.examples import PAGES, ROOT, agrees, copy_samples, examples_of, run
 from meterhouse.catalog.project import Catalog
-from tests.docs.examples import ROOT, agrees, examples_of, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -23,16 +21,9 @@ def _name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A place where a reader's commands find the sample projects, and may write."""
-    ignored = shutil.ignore_patterns("warehouse", "exports")
-    shutil.copytree(ROOT / "data", tmp_path / "data", ignore=ignored)
-    return tmp_path
-
-
 @pytest.mark.parametrize("page", [page for page in PAGES if examples_of(page)], ids=_name)
-def test_examples_run_and_print_what_the_page_shows(page: Path, folder: Path) -> None:
+def test_examples_run_and_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
+    folder = copy_samples(tmp_path)
     for example in examples_of(page):
         ended = run(example.command, folder)
         assert ended.returncode == 0, f"{example}: $ {example.command}\n{ended.stdout}{ended.stderr}"

@@ -9,10 +9,10 @@ import tomllib
 import pytest
 from pydantic import BaseModel
 
+from docs.examples import ROOT
 from meterhouse.catalog.project import Catalog
 from meterhouse.catalog.settings import Settings
 from meterhouse.tables import WAREHOUSE
-from tests.docs.examples import ROOT
 
 FORBIDDEN = {
     "a line that names a package index": re.compile(
