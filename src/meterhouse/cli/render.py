@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 NOTHING: Final = "-"
 _WIDTH_OF_FILES: Final = 200
-_LEAST_UNIT_PRICE: Final = Decimal("0.01")
+_LEAST_UNIT_PRICE: Final = Decimal("0.001")
+_LEAST_PRICE_OF_MANY: Final = Decimal("0.1")
 _MOST_UNITS: Final = 10**9
 _GAP: Final = 2
 _LEAST_TEXT: Final = 8
@@ -70,9 +71,11 @@ def exact_money(minor: Decimal, currency: str) -> str:
 
 def unit_price(minor: Decimal, currency: str) -> str:
     """A price as people say it: `5.00 per 1,000,000` instead of `0.000005`."""
+    major = minor.scaleb(-minor_digits(currency))
     units = 1
-    while 0 < minor.scaleb(-minor_digits(currency)) * units < _LEAST_UNIT_PRICE and units < _MOST_UNITS:
-        units *= 1000
+    if 0 < major < _LEAST_UNIT_PRICE:
+        while major * units < _LEAST_PRICE_OF_MANY and units < _MOST_UNITS:
+            units *= 1000
     price = exact_money(minor * units, currency)
     return price if units == 1 else f"{price} per {units:,}"
 

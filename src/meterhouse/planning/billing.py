@@ -10,6 +10,7 @@ from meterhouse.bill import Bill, Books, bill
 from meterhouse.bill import Final as Billed
 from meterhouse.errors import ProjectError
 from meterhouse.invoicing import Numbering
+from meterhouse.planning.ranges import told_where
 from meterhouse.warehouse import commit_together
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def bill_cycles(settings: Settings, warehouse: Warehouse, as_of: datetime) -> Bi
     usage_daily = warehouse.scan("usage_daily").filter(pl.col("date") < as_of.date())
     last = invoices.select(pl.col("sequence").max()).collect().item() or 0
     numbering = Numbering(settings.invoice_series, last, settings.grace_days, settings.due_days)
-    found = bill(books, usage_daily, billed, numbering, as_of, settings.rounding)
+    with told_where("billing"):
+        found = bill(books, usage_daily, billed, numbering, as_of, settings.rounding)
     _refuse_moved_periods(found.periods, warehouse)
     warehouse.replace("billing_periods", found.periods)
     warehouse.replace("usage", found.usage)

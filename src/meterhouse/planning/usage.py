@@ -15,6 +15,7 @@ from meterhouse.invoicing import billing_periods
 from meterhouse.metering import cuts_within_days, measure_daily
 from meterhouse.planning.fingerprints import digest, frame_digest, record, recorded
 from meterhouse.planning.progress import Progress, Silent
+from meterhouse.planning.ranges import told_where
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,7 +48,8 @@ def meter(
     progress.begin("Metering", len(chunks))
     for chunk in chunks:
         progress.advance(f"{chunk[0]} to {chunk[-1]}")
-        _meter_days(project, warehouse, chunk, cuts)
+        with told_where(f"metering {chunk[0]} to {chunk[-1]}"):
+            _meter_days(project, warehouse, chunk, cuts)
         record(warehouse, "usage_daily", {day.isoformat(): now[day] for day in chunk})
     progress.end(f"{len(stale):,} days metered, {len(now) - len(stale):,} unchanged")
     return stale
