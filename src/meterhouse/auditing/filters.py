@@ -1,0 +1,113 @@
+"""A filter as one condition in SQL, written apart from the one that meters (rule 2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, assert_never
+
+from meterhouse.catalog.filters import Clause, Filter
+from meterhouse.tables.properties import property_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from meterhouse.tables.properties import Kind
+
+_COMPARE: Final = {"eq": "=", "ne": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+@dataclass(frozen=True)
+class Held:
+    """SQL for what an event holds under a property's name; at most one of the three is not null."""
+
+    number: str = "CAST(NULL AS DECIMAL(38, 12))"
+    text: str = "CAST(NULL AS VARCHAR)"
+    flag: str = "CAST(NULL AS BOOLEAN)"
+
+    def as_text(self) -> str:
+        """SQL for the value as text: numbers without trailing zeros, `true` and `false`."""
+        return f"coalesce({self.text}, number_text({self.number}), CAST({self.flag} AS VARCHAR))"
+
+
+class Properties:
+    """Finds what an event holds under a property's name, among the columns of the table `events`."""
+
+    def __init__(self, columns: Iterable[str]) -> None:
+        self._columns: Mapping[tuple[Kind, str], str] = property_columns(columns)
+
+    def held(self, name: str) -> Held:
+        """SQL for a property; `name`, `source` and `timestamp` are the event's own."""
+        match name:
+            case "name" | "source":
+                return Held(text=identifier(name))
+            case "timestamp":
+                return Held(number='unix_seconds("timestamp")')
+            case _:
+                columns: dict[str, str] = {
+                    kind: identifier(column) for (kind, held), column in self._columns.items() if held == name
+                }
+                return Held(**columns)
+
+
+def condition(rule: Filter, properties: Properties) -> str:
+    """SQL that is true where an event counts and false where it does not; never null."""
+    if not rule.clauses:
+        return "true"
+    parts = [
+        condition(part, properties) if isinstance(part, Filter) else _clause(part, properties.held(part.property))
+        for part in rule.clauses
+    ]
+    return "(" + f" {rule.conjunction.upper()} ".join(parts) + ")"
+
+
+def _clause(clause: Clause, held: Held) -> str:
+    """One comparison; what is missing matches nothing, not even `ne` and `not_like`."""
+    match clause.operator:
+        case "like":
+            return f"coalesce(contains({held.as_text()}, {text_literal(_as_text(clause.value))}), false)"
+        case "not_like":
+            return f"coalesce(NOT contains({held.as_text()}, {text_literal(_as_text(clause.value))}), false)"
+        case _:
+            compare = _COMPARE[clause.operator]
+            kinds = [f"{column} {compare} {value}" for column, value in _comparable(clause.value, held)]
+            return f"coalesce({', '.join(kinds)}, false)"
+
+
+def _comparable(value: str | bool | Decimal, held: Held) -> list[tuple[str, str]]:  # noqa: FBT001 - one of three types
+    """Which column compares with what. The first that is not null decides: an event holds a property in one of them."""
+    text = (held.text, text_literal(_as_text(value)))
+    match value:
+        case bool():
+            return [text, (held.number, str(int(value))), (f"CAST({held.flag} AS TINYINT)", str(int(value)))]
+        case Decimal():
+            return [text, (held.number, f"CAST('{value:f}' AS DECIMAL(38, 12))")]
+        case str():
+            return [text]
+        case _:
+            assert_never(value)
+
+
+def _as_text(value: str | bool | Decimal) -> str:  # noqa: FBT001 - one of three types
+    match value:
+        case bool():
+            return str(value).lower()
+        case Decimal():
+            whole, _, places = f"{value:f}".partition(".")
+            places = places.rstrip("0")
+            return f"{whole}.{places}" if places else whole
+        case str():
+            return value
+        case _:
+            assert_never(value)
+
+
+def identifier(name: str) -> str:
+    """A name, quoted for SQL."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def text_literal(value: str) -> str:
+    """A text, quoted for SQL. A zero character would end the statement, so it is put together."""
+    return " || chr(0) || ".join("'" + part.replace("'", "''") + "'" for part in value.split("\0"))

@@ -1,0 +1,53 @@
+"""The events that each meter takes, as DuckDB views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from meterhouse.auditing.filters import Properties, condition, text_literal
+from meterhouse.catalog.filters import read_filter
+
+if TYPE_CHECKING:
+    import duckdb
+
+_MATCHED: Final = """
+SELECT {meter} AS meter, {aggregation} AS aggregation, customer_id, attributed, date, timestamp,
+    {number} AS number, {text} AS text, {counted} AS counted,
+    {{'timestamp': timestamp, 'received_at': received_at, 'event_id': event_id, 'source': source}} AS moment
+FROM attributed_events WHERE {condition}"""
+
+_FILTERED: Final = "SELECT {meter} AS meter, date, count(*) AS events FROM events WHERE NOT {condition} GROUP BY date"
+
+
+def create_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create `matched_events` and `filtered_events`: what meters count or skip, and what filters leave out."""
+    properties = Properties(row[0] for row in connection.execute("DESCRIBE events").fetchall())
+    meters = connection.execute(
+        "SELECT meter, aggregation, property, filter_json FROM meters ORDER BY meter"
+    ).fetchall()
+    matched = [_matched("", "count", None, "false", properties)]
+    filtered = [_FILTERED.format(meter="''", condition="true")]
+    for meter, aggregation, property_name, filter_json in meters:
+        rule = condition(read_filter(filter_json), properties)
+        matched.append(_matched(meter, aggregation, property_name, rule, properties))
+        filtered.append(_FILTERED.format(meter=text_literal(meter), condition=rule))
+    for view, parts in (("matched_events", matched), ("filtered_events", filtered)):
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS " + "\nUNION ALL\n".join(parts)).fetchall()
+
+
+def _matched(meter: str, aggregation: str, property_name: str | None, rule: str, properties: Properties) -> str:
+    held = properties.held(property_name or "")
+    number, text, counted = held.number, "CAST(NULL AS VARCHAR)", f"({held.number}) IS NOT NULL"
+    if aggregation == "count":
+        number, counted = "CAST(1 AS DECIMAL(38, 12))", "true"
+    elif aggregation == "unique":
+        number, text = "CAST(NULL AS DECIMAL(38, 12))", held.as_text()
+        counted = f"({text}) IS NOT NULL"
+    return _MATCHED.format(
+        meter=text_literal(meter),
+        aggregation=text_literal(aggregation),
+        number=number,
+        text=text,
+        counted=counted,
+        condition=rule,
+    )

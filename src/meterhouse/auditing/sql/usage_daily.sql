@@ -1,0 +1,44 @@
+-- Every state of every meter, customer, day and slice follows from the events.
+WITH cuts AS (
+    SELECT DISTINCT customer_id, CAST(slice_start AS DATE) AS date, slice_start
+    FROM (SELECT customer_id, unnest([period_start, period_end]) AS slice_start FROM billing_periods)
+),
+sliced AS (
+    SELECT e.*, coalesce(c.slice_start, CAST(e.date AS TIMESTAMPTZ)) AS slice_start
+    FROM matched_events AS e ASOF LEFT JOIN cuts AS c
+        ON c.customer_id = e.customer_id AND c.date = e.date AND c.slice_start <= e.timestamp
+),
+again AS (
+    SELECT
+        meter, customer_id, date, slice_start, attributed,
+        count(*) FILTER (counted) AS events,
+        count(*) FILTER (NOT counted) AS skipped,
+        CASE WHEN aggregation IN ('sum', 'avg') THEN coalesce(sum(number), 0) END AS "sum",
+        CASE WHEN aggregation = 'min' THEN min(number) END AS "min",
+        CASE WHEN aggregation = 'max' THEN max(number) END AS "max",
+        max({'moment': moment, 'number': number}) FILTER (aggregation = 'last' AND counted) AS last_event,
+        CASE
+            WHEN aggregation = 'unique' THEN coalesce(list_sort(list(DISTINCT text) FILTER (text IS NOT NULL)), [])
+        END AS distinct_values
+    FROM sliced
+    GROUP BY meter, aggregation, customer_id, date, slice_start, attributed
+),
+compared AS (
+    SELECT
+        meter, customer_id, date, slice_start, attributed,
+        s.events AS stored_events, a.events,
+        s.skipped AS stored_skipped, a.skipped,
+        {'sum': s."sum", 'min': s."min", 'max': s."max", 'last': s."last", 'last_timestamp': s.last_timestamp,
+            'last_received_at': s.last_received_at, 'last_event_id': s.last_event_id,
+            'distinct_values': s.distinct_values} AS stored_state,
+        {'sum': a."sum", 'min': a."min", 'max': a."max", 'last': a.last_event.number,
+            'last_timestamp': a.last_event.moment.timestamp, 'last_received_at': a.last_event.moment.received_at,
+            'last_event_id': a.last_event.moment.event_id, 'distinct_values': a.distinct_values} AS state
+    FROM (FROM usage_daily WHERE date < first_day_not_metered()) AS s FULL JOIN again AS a USING (meter, customer_id, date, slice_start, attributed)
+)
+SELECT
+    *,
+    stored_events IS DISTINCT FROM events
+    OR stored_skipped IS DISTINCT FROM skipped
+    OR stored_state IS DISTINCT FROM state AS differs
+FROM compared

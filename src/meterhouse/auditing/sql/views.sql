@@ -1,0 +1,89 @@
+-- What the checks share. Drafts and final tables are one here; `is_final` tells them apart.
+CREATE OR REPLACE TEMP VIEW attributed_events AS
+SELECT
+    e.* REPLACE (coalesce(by_id.customer_id, by_external.customer_id, e.customer_id, e.external_customer_id, '')
+        AS customer_id),
+    by_id.customer_id IS NOT NULL OR by_external.customer_id IS NOT NULL AS attributed
+FROM events AS e
+LEFT JOIN customers AS by_id ON by_id.customer_id = e.customer_id
+LEFT JOIN customers AS by_external ON by_external.external_id = e.external_customer_id
+WHERE e.date < first_day_not_metered();
+
+CREATE OR REPLACE TEMP VIEW all_invoices AS
+SELECT *, true AS is_final FROM invoices UNION ALL SELECT *, false FROM draft_invoices;
+
+CREATE OR REPLACE TEMP VIEW all_lines AS
+SELECT *, true AS is_final FROM invoice_lines UNION ALL SELECT *, false FROM draft_invoice_lines;
+
+CREATE OR REPLACE TEMP VIEW all_steps AS
+SELECT *, true AS is_final FROM rated_lines UNION ALL SELECT *, false FROM draft_rated_lines;
+
+CREATE OR REPLACE TEMP VIEW all_entries AS
+SELECT *, true AS is_final FROM credit_ledger UNION ALL SELECT *, false FROM draft_credit_entries;
+
+-- The invoice of cycle n bills what cycle n - 1 used.
+CREATE OR REPLACE TEMP VIEW billed_cycles AS
+SELECT subscription_id, cycle - 1 AS cycle, bool_or(is_final) AS is_final FROM all_invoices GROUP BY ALL;
+
+CREATE OR REPLACE TEMP VIEW usage_lines AS
+SELECT l.*, i.subscription_id, i.cycle - 1 AS cycle
+FROM all_lines AS l JOIN all_invoices AS i ON i.invoice_id = l.invoice_id AND i.is_final = l.is_final
+WHERE l.kind = 'usage';
+
+-- Cycles that may still change: their usage, credits and amounts follow from the definitions of today.
+CREATE OR REPLACE TEMP VIEW open_cycles AS
+SELECT p.*, b.subscription_id IS NOT NULL AS is_closed
+FROM billing_periods AS p LEFT JOIN billed_cycles AS b USING (subscription_id, cycle)
+WHERE b.is_final IS DISTINCT FROM true;
+
+CREATE OR REPLACE TEMP VIEW units_used AS
+SELECT subscription_id, cycle, meter, -sum(units) AS units FROM all_entries WHERE kind = 'used' GROUP BY ALL;
+
+-- What each open cycle owes per metered price: included units, then credits, are taken from the quantity.
+CREATE OR REPLACE TEMP VIEW billed_again AS
+SELECT
+    c.subscription_id, c.cycle, c.is_closed, p.product, p.price_id, p.meter, p.currency, p.volume, p.cap_minor,
+    u.quantity,
+    least(greatest(coalesce(u.quantity, 0), 0), p.included) AS included,
+    least(greatest(coalesce(u.quantity, 0) - p.included, 0), coalesce(k.units, 0)) AS credited,
+    greatest(greatest(coalesce(u.quantity, 0) - p.included, 0) - coalesce(k.units, 0), 0) AS billed
+FROM open_cycles AS c
+JOIN metered_prices AS p USING (product)
+JOIN usage AS u USING (subscription_id, cycle, meter)
+LEFT JOIN units_used AS k USING (subscription_id, cycle, meter);
+
+-- A graduated price splits the units over its tiers; a volume price puts all of them into the tier of their total.
+-- A tier's flat amount is due once the tier is reached, and that of the first tier for no units at all.
+CREATE OR REPLACE TEMP VIEW steps_again AS
+WITH tier AS (
+    SELECT *, row_number() OVER (PARTITION BY product, price_id ORDER BY over) AS place FROM tiers
+),
+reached AS (
+    SELECT
+        b.subscription_id, b.cycle, b.is_closed, b.price_id, t.over, t.up_to, t.unit_amount_minor, t.flat_amount_minor,
+        CASE WHEN b.volume THEN 1 ELSE t.place END AS step,
+        CASE WHEN b.volume THEN b.billed ELSE units_within(b.billed, t.over, t.up_to) END AS quantity
+    FROM billed_again AS b JOIN tier AS t USING (product, price_id)
+    WHERE b.quantity IS NOT NULL
+        AND CASE
+            WHEN b.billed = 0 THEN t.place = 1 AND t.flat_amount_minor > 0
+            WHEN b.volume THEN t.over < b.billed AND b.billed <= coalesce(t.up_to, b.billed)
+            ELSE t.over < b.billed
+        END
+)
+SELECT *, quantity * unit_amount_minor + flat_amount_minor AS amount_minor_unrounded FROM reached;
+
+CREATE OR REPLACE TEMP VIEW charges_again AS
+WITH summed AS (
+    SELECT subscription_id, cycle, price_id, sum(quantity) AS priced, sum(amount_minor_unrounded) AS uncapped
+    FROM steps_again GROUP BY ALL
+),
+charged AS (
+    SELECT
+        b.*,
+        b.billed - coalesce(s.priced, 0) AS unpriced,
+        coalesce(s.uncapped, 0) AS uncapped_minor_unrounded,
+        least(coalesce(s.uncapped, 0), b.cap_minor) AS amount_minor_unrounded
+    FROM billed_again AS b LEFT JOIN summed AS s USING (subscription_id, cycle, price_id)
+)
+SELECT *, round_minor(amount_minor_unrounded) AS amount_minor FROM charged;
