@@ -26,10 +26,11 @@ def test_examples_run_and_print_what_the_page_shows(page: Path, tmp_path: Path) 
     folder = copy_samples(tmp_path)
     for example in examples_of(page):
         ended = run(example.command, folder)
-        assert ended.returncode == 0, f"{example}: $ {example.command}\n{ended.stdout}{ended.stderr}"
-        assert not example.shown or agrees(example.shown, ended.stdout), (
-            f"{example}: $ {example.command} printed\n{ended.stdout}\nbut the page shows\n{example.shown}"
-        )
+        told = f"{example}: $ {example.command}\n{ended.stdout}{ended.stderr}"
+        if ended.returncode:
+            pytest.fail(f"{told}ended with {ended.returncode}.", pytrace=False)
+        if example.shown and not agrees(example.shown, ended.stdout):
+            pytest.fail(f"{told}The page shows otherwise. Run `make docs` and read the difference.", pytrace=False)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
