@@ -16,8 +16,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meterhouse.money import minor_digits, to_major
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from zoneinfo import ZoneInfo
@@ -57,11 +55,15 @@ def quantity(value: Decimal | int | None) -> str:
 
 def money(minor: int, currency: str) -> str:
     """An amount in major units with the currency's digits and thousands separators."""
+    from meterhouse.money import to_major
+
     return f"{Decimal(to_major(minor, currency)):,}"
 
 
 def exact_money(minor: Decimal, currency: str) -> str:
     """An amount before rounding, in major units: at least the currency's digits, and all further ones that it has."""
+    from meterhouse.money import minor_digits
+
     digits = minor_digits(currency)
     text = f"{minor.scaleb(-digits):,f}"
     whole, _, fraction = text.partition(".")
@@ -71,6 +73,8 @@ def exact_money(minor: Decimal, currency: str) -> str:
 
 def unit_price(minor: Decimal, currency: str) -> str:
     """A price as people say it: `5.00 per 1,000,000` instead of `0.000005`."""
+    from meterhouse.money import minor_digits
+
     major = minor.scaleb(-minor_digits(currency))
     units = 1
     if 0 < major < _LEAST_UNIT_PRICE:
@@ -192,6 +196,8 @@ def hints(lines: Iterable[tuple[str, str]]) -> None:
 
 def amounts(minor: int, currency: str, name: str = "amount") -> dict[str, Any]:
     """An amount as JSON has it: in minor units, and as text in major units."""
+    from meterhouse.money import to_major
+
     return {f"{name}_minor": minor, name: to_major(minor, currency), "currency": currency}
 
 

@@ -26,10 +26,10 @@ def told_where(step: str) -> Iterator[None]:
         if not told.startswith(_SIGNS):
             raise
         message = (
-            f"A number does not fit its exact decimal while {step}: {_shortened(told)}. Expected quantities below 10^26 "
-            "and amounts below 10^14 minor units of a currency. Nothing was rounded, and nothing of this step was "
-            "stored. `meterhouse usage --by customer` shows which quantity is far too large: take it back with a "
-            "negative value, or mend the price in the catalog, then run again."
+            f"A number does not fit its exact decimal while {step}: {_shortened(told)}. "
+            "Expected quantities below 10^26 and amounts below 10^14 minor units of a currency. Nothing was rounded, "
+            "and nothing of this step was stored. `meterhouse usage --by customer` shows which quantity is far too "
+            "large: take it back with a negative value, or mend the price in the catalog, then run again."
         )
         raise ArithmeticRangeError(message) from fault
 
