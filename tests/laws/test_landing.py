@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from meterhouse.tables.properties import KINDS, PropertyNames, property_columns, property_of
 from tests.records import DyingStore, event, land, read

@@ -12,7 +12,7 @@ from meterhouse.catalog import Clause, Filter, filter_json, read_filter
 @pytest.mark.parametrize(
     "value", ["5", Decimal(5), True, "true", Decimal("-0.000000000001"), Decimal(10) ** 14, 'a"\\é']
 )
-def test_a_value_keeps_its_type_and_every_digit(value: str | bool | Decimal) -> None:  # noqa: FBT001 - a filter's value
+def test_a_value_keeps_its_type_and_every_digit(value: str | bool | Decimal) -> None:
     rule = Filter(
         conjunction="or",
         clauses=(Clause(property="x", operator="ne", value=value), Filter(clauses=())),

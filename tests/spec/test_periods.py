@@ -13,9 +13,7 @@ from meterhouse.tables import Subscriptions
 from tests.tables import assert_rows, rows
 
 
-def starts(
-    interval: str, anchor: str, first: str, last: str, *, timezone: str = "UTC", count: int = 1
-) -> list[str]:
+def starts(interval: str, anchor: str, first: str, last: str, *, timezone: str = "UTC", count: int = 1) -> list[str]:
     """When the periods of a grid that overlap [first, last) begin, as UTC."""
     span = pl.LazyFrame(
         {
