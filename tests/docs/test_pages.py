@@ -10,6 +10,7 @@ import yaml
 
 from docs.examples import PAGES, ROOT, agrees, copy_samples, examples_of, run
 from meterhouse.catalog.project import Catalog
+from meterhouse.landing.shapes import read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,12 @@ def test_catalog_of_the_readme_is_valid() -> None:
     (block,) = re.findall(r"^```yaml\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
     catalog = Catalog.model_validate(yaml.safe_load(block))
     assert set(catalog.products["pro"].metered()) == set(catalog.meters)
+
+
+def test_event_of_the_readme_is_accepted() -> None:
+    (block,) = re.findall(r"^```json\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    fields, faults = read_lines(block.encode().splitlines())
+    assert (fields["name"].to_list(), dict(faults)) == (["ai_usage"], {})
 
 
 def test_readme_names_only_commands_of_make_that_are_there() -> None:
