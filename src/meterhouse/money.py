@@ -6,7 +6,7 @@ Amounts are whole minor units once rounded, and exact decimals before. No float 
 from __future__ import annotations
 
 import csv
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import cache
 from importlib.resources import files
 from typing import Final, Literal
@@ -20,6 +20,9 @@ UNIT_AMOUNT: Final = pl.Decimal(38, 12)
 
 AMOUNT_UNROUNDED: Final = pl.Decimal(38, 24)
 """Quantity x unit amount, exact: 12 + 12 places, below 10^14 minor units."""
+
+_ENOUGH_DIGITS: Final = 76
+"""For any amount that can be kept and still told from one that cannot: twice the digits of a Decimal(38)."""
 
 Rounding = Literal["half_away_from_zero", "half_even"]
 _POLARS_ROUNDING: Final[dict[Rounding, Literal["half_away_from_zero", "half_to_even"]]] = {
@@ -48,7 +51,8 @@ def minor_digits(currency: str) -> int:
 
 def to_minor(amount: Decimal, currency: str) -> Decimal:
     """Major units to minor units, exact: 1.23 USD is 123."""
-    return amount.scaleb(minor_digits(currency))
+    with localcontext(prec=_ENOUGH_DIGITS):
+        return amount.scaleb(minor_digits(currency))
 
 
 def to_major(amount_minor: int, currency: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag
 
 Operator = Literal["eq", "ne", "gt", "gte", "lt", "lte", "like", "not_like"]
 
@@ -44,7 +44,18 @@ def _exact_number(number: Decimal) -> Decimal:
     return number
 
 
+def _without_prefix(path: str) -> str:
+    property_name = path.removeprefix("metadata.")
+    if not property_name:
+        message = "expected the name of a property"
+        raise ValueError(message)
+    return property_name
+
+
 FilterValue = Annotated[str | bool | Decimal, PlainValidator(_exact_value)]
+
+Property = Annotated[str, AfterValidator(_without_prefix)]
+"""`name`, `source`, `timestamp`, or a path into the metadata, whose prefix `metadata.` is dropped (rule 2.1)."""
 
 
 class Clause(BaseModel):
@@ -52,14 +63,20 @@ class Clause(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    property: str = Field(min_length=1, description="`name`, `source`, `timestamp`, or a path into the metadata.")
+    property: Property = Field(description="`name`, `source`, `timestamp`, or a path into the metadata.")
     operator: Operator = Field(description="How to compare; `like` is 'contains', without wildcards.")
     value: FilterValue = Field(description="A text, a number, true or false.")
 
-    @field_validator("property")
-    @classmethod
-    def _without_prefix(cls, value: str) -> str:
-        return value.removeprefix("metadata.")
+
+def _clause_or_filter(part: Any) -> str:  # noqa: ANN401 - whatever stands in the file
+    nested = isinstance(part, Filter) or (isinstance(part, dict) and bool(part.keys() & Filter.model_fields.keys()))
+    return "filter" if nested else "clause"
+
+
+Part = Annotated[
+    Annotated[Clause, Tag("clause")] | Annotated["Filter", Tag("filter")], Discriminator(_clause_or_filter)
+]
+"""Told apart by their keys first, so that a fault is named once and not for both."""
 
 
 class Filter(BaseModel):
@@ -68,7 +85,7 @@ class Filter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     conjunction: Literal["and", "or"] = Field("and", description="Whether all must match, or any.")
-    clauses: tuple[Clause | Filter, ...] = Field((), description="Comparisons, or filters again.")
+    clauses: tuple[Part, ...] = Field((), description="Comparisons, or filters again.")
 
 
 def filter_json(rule: Filter) -> str:

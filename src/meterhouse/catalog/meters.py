@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from meterhouse.catalog.filters import Clause, Filter
+from meterhouse.catalog.filters import Clause, Filter, Property
 
 Function = Literal["count", "sum", "max", "min", "avg", "unique", "last"]
 
@@ -17,17 +17,12 @@ class Aggregation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     func: Function = Field(description="`count`, `sum`, `max`, `min`, `avg`, `unique` or `last`.")
-    property: str | None = Field(None, min_length=1, description="Which property; `count` needs none.")
-
-    @field_validator("property")
-    @classmethod
-    def _without_prefix(cls, value: str | None) -> str | None:
-        return value.removeprefix("metadata.") if value else value
+    property: Property | None = Field(None, description="Which property; `count` needs none.")
 
     @model_validator(mode="after")
     def _property_where_needed(self) -> Aggregation:
         if (self.func == "count") == (self.property is not None):
-            expected = "no property" if self.func == "count" else "a property to aggregate"
+            expected = "no `property`, since it counts events" if self.func == "count" else "a `property` to aggregate"
             message = f"`{self.func}` takes {expected}"
             raise ValueError(message)
         return self

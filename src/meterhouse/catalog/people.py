@@ -8,16 +8,19 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal
+from itertools import count
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema, model_validator
 
+from meterhouse.catalog.faults import explained
+from meterhouse.catalog.settings import Timezone
 from meterhouse.errors import ProjectError
-from meterhouse.periods import Interval, calendar_anchor
+from meterhouse.periods import Interval, calendar_anchor, grid_periods
 from meterhouse.tables import Customers, RejectedRows, Subscriptions, schema_of
 
 if TYPE_CHECKING:
@@ -30,8 +33,46 @@ if TYPE_CHECKING:
 
 FORMATS: Final = ("csv", "jsonl", "parquet")
 
+_SURPLUS: Final = "surplus values"
+_UNREADABLE: Final = "unreadable line"
+_YEARS: Final = range(1900, 3000)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
-class Customer(BaseModel):
+
+def _time(value: object) -> datetime:
+    """Read a time as ISO 8601 has it. Pydantic would take 20250131 for seconds since 1970."""
+    try:
+        read = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        read = None
+    if isinstance(read, date) and not isinstance(read, datetime):
+        read = datetime.combine(read, datetime.min.time())
+    if not isinstance(read, datetime):
+        message = f"expected a date or a time such as 2025-01-31 or 2025-01-31T12:00Z; found {value!r}"
+        raise ValueError(message)  # noqa: TRY004 - Pydantic reports a ValueError with its place
+    if read.year not in _YEARS:
+        message = f"expected a year from {_YEARS[0]} to {_YEARS[-1]}; found {read.year}"
+        raise ValueError(message)
+    return read
+
+
+Time = Annotated[datetime, PlainValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class _Record(BaseModel):
+    @model_validator(mode="before")
+    @classmethod
+    def _is_readable(cls, record: dict[str, Any]) -> dict[str, Any]:
+        if _UNREADABLE in record:
+            message = "expected a JSON object, on a line of its own"
+            raise ValueError(message)
+        if _SURPLUS in record:
+            message = "has more values than the file has columns; put quotes around a value that has a comma"
+            raise ValueError(message)
+        return record
+
+
+class Customer(_Record):
     """A customer as the file says; further columns are left alone."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
@@ -49,7 +90,7 @@ class Customer(BaseModel):
         }
 
 
-class Subscription(BaseModel):
+class Subscription(_Record):
     """A subscription as the file says. Times without an offset are local to its timezone; a date is its midnight."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
@@ -57,26 +98,16 @@ class Subscription(BaseModel):
     subscription_id: str = Field(min_length=1, description="The subscription's id.")
     customer_id: str = Field(min_length=1, description="Who pays: a customer's id.")
     product: str = Field(min_length=1, description="What is subscribed to: a product of the catalog.")
-    started_at: datetime = Field(description="First instant.")
-    ends_at: datetime | None = Field(None, description="Asked end.")
+    started_at: Time = Field(description="First instant.")
+    ends_at: Time | None = Field(None, description="Asked end.")
     end: Literal["period_end", "at_once"] = Field("period_end", description="When `ends_at` takes effect (rule 3.4).")
     interval: Interval = Field(description="The product's where none is given.")
     interval_count: int = Field(ge=1, le=1200, description="How many intervals make a period.")
     billing: Literal["anniversary", "calendar"] = Field(
         "anniversary", description="Whether periods begin at the anchor, or with the calendar's months, weeks or years."
     )
-    anchor: datetime | None = Field(None, description="Where boundaries are counted from; else `started_at`.")
-    timezone: str = Field(description="IANA timezone; the project's where none is given.")
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_timezone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            message = f"'{value}' is not an IANA timezone such as Europe/Berlin"
-            raise ValueError(message) from None
-        return value
+    anchor: Time | None = Field(None, description="Where boundaries are counted from; else `started_at`.")
+    timezone: Timezone = Field(description="IANA timezone; the project's where none is given.")
 
     @model_validator(mode="after")
     def _calendar_has_no_anchor(self) -> Subscription:
@@ -88,7 +119,7 @@ class Subscription(BaseModel):
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> Subscription:
         if self.ends_at is not None and self._instant(self.ends_at) <= self._instant(self.started_at):
-            message = f"ends_at {self.ends_at} is not after started_at {self.started_at}"
+            message = f"ends_at {self.ends_at} is not after started_at {self.started_at}; leave it empty for no end"
             raise ValueError(message)
         return self
 
@@ -116,6 +147,14 @@ class Subscription(BaseModel):
         }
 
 
+class Row(NamedTuple):
+    """A row as its file has it."""
+
+    number: int
+    """From 1."""
+    record: dict[str, Any]
+
+
 @dataclass
 class Checked:
     """Rows that can be used, and those that cannot."""
@@ -123,12 +162,25 @@ class Checked:
     table: type[dy.Schema]
     path: str
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    origins: dict[str, Row] = field(default_factory=dict)
     rejected: list[dict[str, Any]] = field(default_factory=list)
 
-    def reject(self, row: int, explanation: str, record: dict[str, Any]) -> None:
+    def accept(self, identity: str, content: dict[str, Any], row: Row) -> None:
+        """Take a row."""
+        self.accepted[identity] = content
+        self.origins[identity] = row
+
+    def reject(self, row: Row, explanation: str) -> None:
         """Keep a row that cannot be used, with the reason."""
-        kept = json.dumps(record, default=str, ensure_ascii=False)
-        self.rejected.append({"path": self.path, "row": row, "explanation": explanation, "record": kept})
+        text = json.dumps(row.record, default=str, ensure_ascii=False)
+        # JSON can name half a character, which no table can hold.
+        kept = text.encode(errors="backslashreplace").decode()
+        self.rejected.append({"path": self.path, "row": row.number, "explanation": explanation, "record": kept})
+
+    def take_back(self, identity: str, explanation: str) -> None:
+        """Reject a row that was taken before the others were known."""
+        del self.accepted[identity]
+        self.reject(self.origins[identity], explanation)
 
     def frame(self) -> pl.DataFrame:
         """Accepted rows."""
@@ -149,48 +201,53 @@ def _read_customers(root: Path) -> Checked:
     path = _find(root, "customers")
     checked = Checked(Customers, path.name)
     external: dict[str, str] = {}
-    for row, record in _records(path):
+    for row in _rows(path):
         try:
-            customer = Customer.model_validate(record).row()
+            customer = Customer.model_validate(_given(row)).row()
         except ValidationError as invalid:
-            checked.reject(row, _explain(invalid), record)
+            checked.reject(row, _explain(invalid))
             continue
         identity, external_id = customer["customer_id"], customer["external_id"]
         if identity in checked.accepted:
-            checked.reject(row, f"customer_id '{identity}' stands in an earlier row; ids must be unique", record)
+            checked.reject(row, f"customer_id '{identity}' stands in an earlier row; ids must be unique")
         elif external_id in external:
-            other = external[external_id]
-            checked.reject(row, f"external_id '{external_id}' belongs to customer '{other}' already", record)
+            owner = external[external_id]
+            checked.reject(row, f"external_id '{external_id}' belongs to customer '{owner}' already; give it another")
         else:
-            checked.accepted[identity] = customer
+            checked.accept(identity, customer, row)
             external[external_id] = identity
     return checked
+
+
+def _given(row: Row) -> dict[str, Any]:
+    """The values that a row has: an empty one is as if its column were not there."""
+    return {name: value for name, value in row.record.items() if value not in (None, "")}
 
 
 def _read_subscriptions(project: Project, customers: set[str]) -> Checked:
     path = _find(project.root, "subscriptions")
     checked = Checked(Subscriptions, path.name)
-    for row, record in _records(path):
+    for row in _rows(path):
         try:
-            subscription = Subscription.model_validate(_with_defaults(record, project))
+            subscription = Subscription.model_validate(_with_defaults(_given(row), project))
         except ValidationError as invalid:
-            checked.reject(row, _explain(invalid), record)
+            checked.reject(row, _explain(invalid))
             continue
         explanation = _unusable(subscription, project, customers, checked)
         if explanation:
-            checked.reject(row, explanation, record)
+            checked.reject(row, explanation)
         else:
-            checked.accepted[subscription.subscription_id] = subscription.row()
+            checked.accept(subscription.subscription_id, subscription.row(), row)
     _reject_double_metering(checked, project)
     return checked
 
 
-def _with_defaults(record: dict[str, Any], project: Project) -> dict[str, Any]:
-    product = project.catalog.products.get(str(record.get("product")))
+def _with_defaults(given: dict[str, Any], project: Project) -> dict[str, Any]:
+    product = project.catalog.products.get(str(given.get("product")))
     defaults: dict[str, Any] = {"timezone": project.settings.timezone, "interval": "month", "interval_count": 1}
     if product is not None:
         defaults |= {"interval": product.interval, "interval_count": product.interval_count}
-    return defaults | {key: value for key, value in record.items() if value not in (None, "")}
+    return defaults | given
 
 
 def _unusable(subscription: Subscription, project: Project, customers: set[str], checked: Checked) -> str:
@@ -200,35 +257,51 @@ def _unusable(subscription: Subscription, project: Project, customers: set[str],
         return f"customer '{subscription.customer_id}' is not in the customers file; add it there"
     if subscription.product not in project.catalog.products:
         known = ", ".join(sorted(project.catalog.products)) or "none"
-        return f"product '{subscription.product}' is not in the catalog; known products: {known}"
+        return (
+            f"product '{subscription.product}' is not in the catalog; known products: {known}. Add it, or mend the name"
+        )
     return ""
 
 
 def _reject_double_metering(checked: Checked, project: Project) -> None:
     """Of two subscriptions that would bill the same usage of a customer at the same time, refuse the later one."""
+    ends = _ends(checked.frame())
     meters = {name: product.metered() for name, product in project.catalog.products.items()}
-    taken: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    taken: dict[tuple[str, str], list[str]] = {}
     for row in sorted(checked.accepted.values(), key=lambda row: (row["started_at"], row["subscription_id"])):
         keys = [(row["customer_id"], meter) for meter in sorted(meters[row["product"]])]
-        clash = next((other for key in keys for other in taken.get(key, []) if _may_overlap(other, row)), None)
-        if clash is None:
-            for key in keys:
-                taken.setdefault(key, []).append(row)
+        earlier = (other for key in keys for other in taken.get(key, []))
+        clash = next((other for other in earlier if ends[other] is None or row["started_at"] < ends[other]), None)
+        if clash is not None:
+            checked.take_back(row["subscription_id"], _bills_twice(row["subscription_id"], clash, ends[clash]))
             continue
-        del checked.accepted[row["subscription_id"]]
-        explanation = (
-            f"'{row['subscription_id']}' would bill usage that '{clash['subscription_id']}' bills already: "
-            "their products have a meter in common, at one time for one customer. End one before the other starts"
-        )
-        checked.reject(0, explanation, row)
+        for key in keys:
+            taken.setdefault(key, []).append(row["subscription_id"])
 
 
-def _may_overlap(earlier: dict[str, Any], later: dict[str, Any]) -> bool:
-    return earlier["ends_at"] is None or later["started_at"] < earlier["ends_at"]
+def _ends(subscriptions: pl.DataFrame) -> dict[str, datetime | None]:
+    """When each subscription ends. One that ends with its period goes on after `ends_at` (rule 3.4)."""
+    ends_at = pl.col("ends_at")
+    last_periods = grid_periods(
+        subscriptions.lazy()
+        .filter(pl.col("end") == "period_end", ends_at.is_not_null())
+        .drop("end")
+        .with_columns(first=ends_at - _MICROSECOND, last=ends_at)
+    )
+    with_period = dict(last_periods.select("subscription_id", "end").collect().iter_rows())
+    return dict(subscriptions.select("subscription_id", "ends_at").iter_rows()) | with_period
+
+
+def _bills_twice(subscription_id: str, other: str, end: datetime | None) -> str:
+    until = "has no end" if end is None else f"ends at {end:%Y-%m-%dT%H:%M:%SZ}"
+    return (
+        f"'{subscription_id}' would bill usage that '{other}' bills already: their products have a meter in common, "
+        f"and '{other}' {until}. Let one start where the other ends"
+    )
 
 
 def _explain(invalid: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'row'}: {fault['msg']}" for fault in invalid.errors())
+    return "; ".join(explained(invalid))
 
 
 def _find(root: Path, name: str) -> Path:
@@ -240,20 +313,18 @@ def _find(root: Path, name: str) -> Path:
     raise ProjectError(message)
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows from 1, each as a mapping. Raises ProjectError where the file as a whole cannot be read."""
+def _rows(path: Path) -> Iterator[Row]:
+    """Rows as they are. Raises ProjectError where the file as a whole cannot be read."""
     try:
         match path.suffix:
             case ".csv":
                 with path.open(encoding="utf-8-sig", newline="") as file:
-                    yield from enumerate(csv.DictReader(file, restkey="surplus values", strict=True), start=1)
+                    yield from map(Row, count(1), csv.DictReader(file, restkey=_SURPLUS, strict=True))
             case ".jsonl":
                 with path.open(encoding="utf-8-sig") as file:
-                    for row, line in enumerate(file, start=1):
-                        if line.strip():
-                            yield row, _json_object(line)
+                    yield from (Row(number, _json_object(line)) for number, line in enumerate(file, 1) if line.strip())
             case _:
-                yield from enumerate(pl.read_parquet(path).iter_rows(named=True), start=1)
+                yield from map(Row, count(1), pl.read_parquet(path).iter_rows(named=True))
     except (OSError, UnicodeDecodeError, csv.Error, pl.exceptions.PolarsError) as fault:
         message = f"{path.name}: cannot be read as {path.suffix.removeprefix('.')}: {fault}"
         raise ProjectError(message) from None
@@ -262,6 +333,6 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _json_object(line: str) -> dict[str, Any]:
     try:
         content = json.loads(line, parse_float=Decimal)
-    except ValueError as fault:
-        return {"not JSON": f"{line.rstrip()} ({fault})"}
-    return content if isinstance(content, dict) else {"not a JSON object": content}
+    except ValueError:
+        content = None
+    return content if isinstance(content, dict) else {_UNREADABLE: line.rstrip()}

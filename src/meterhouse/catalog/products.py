@@ -7,6 +7,7 @@ two tables, so that every price of every customer is one join.
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -16,9 +17,10 @@ from meterhouse.money import minor_digits, to_minor
 from meterhouse.periods import Interval
 
 Quantity = Annotated[Decimal, Field(ge=0, lt=Decimal(10) ** 15, decimal_places=12, allow_inf_nan=False)]
-Amount = Annotated[Decimal, Field(ge=0, lt=Decimal(10) ** 11, allow_inf_nan=False)]
-"""Major units; below 10^14 minor units in every currency, which is what an exact amount can hold."""
+Amount = Annotated[Decimal, Field(ge=0, lt=Decimal(10) ** 12, allow_inf_nan=False)]
 _PLACES = 12
+_AMOUNT_LIMIT = Decimal(10) ** 14
+"""In minor units: an exact amount has 24 places, which leaves 14 digits before the point."""
 _ENOUGH_DIGITS = 76
 
 
@@ -83,14 +85,11 @@ class TieredPrice(_MeteredPrice):
     @model_validator(mode="after")
     def _tiers_rise(self) -> TieredPrice:
         ends = [tier.up_to for tier in self.tiers]
-        below = Decimal(0)
-        for end in ends[:-1]:
-            if end is None or end <= below:
-                message = f"tiers must rise, and only the last may have no `up_to`; found {[str(e) for e in ends]}"
-                raise ValueError(message)
-            below = end
-        if ends[-1] is not None and ends[-1] <= below:
-            message = f"the last tier ends at {ends[-1]}, not above the one before, which ends at {below}"
+        bounds = [Decimal(0), *(end for end in ends if end is not None)]
+        rising = all(lower < upper for lower, upper in pairwise(bounds))
+        if not rising or None in ends[:-1]:
+            found = ", ".join("none" if end is None else str(end) for end in ends)
+            message = f"tiers must rise, and only the last may have no `up_to`; found {found}"
             raise ValueError(message)
         return self
 
@@ -150,6 +149,7 @@ def unit_amount_minor(amount: Decimal, per: Decimal, currency: str) -> Decimal:
             "Choose an amount that divides, or a smaller `per`"
         )
         raise ValueError(message)
+    _refuse_too_large(unit, f"{amount} {currency} per {per} units")
     return unit
 
 
@@ -157,6 +157,16 @@ def whole_minor(amount: Decimal, currency: str) -> int:
     """An amount as whole minor units. Raises ValueError where it has more digits than the currency."""
     minor = to_minor(amount, currency)
     if minor != minor.to_integral_value():
-        message = f"{amount} {currency} has more than the currency's {minor_digits(currency)} digits after the point"
+        message = (
+            f"{amount} {currency} has more than the currency's {minor_digits(currency)} digits after the point. "
+            "Write an amount that can be paid"
+        )
         raise ValueError(message)
+    _refuse_too_large(minor, f"{amount} {currency}")
     return int(minor)
+
+
+def _refuse_too_large(minor: Decimal, written: str) -> None:
+    if minor >= _AMOUNT_LIMIT:
+        message = f"{written} is 10^14 minor units or more, which an exact amount cannot hold. Write a smaller one"
+        raise ValueError(message)

@@ -102,7 +102,10 @@ def _refuse_unknown_meters(catalog: Catalog) -> None:
         for meter in [*metered, *(benefit.meter for benefit in product.benefits)]:
             if meter not in catalog.meters:
                 known = ", ".join(sorted(catalog.meters)) or "none"
-                message = f"Product '{name}' names meter '{meter}', which no file defines. Known meters: {known}."
+                message = (
+                    f"Product '{name}' names meter '{meter}', which no file defines. Known meters: {known}. "
+                    "Add it under `meters:`, or mend the name."
+                )
                 raise ProjectError(message)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from meterhouse.catalog.faults import explained
 from meterhouse.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -15,16 +17,38 @@ if TYPE_CHECKING:
 
 Definition = TypeVar("Definition", bound=BaseModel)
 
+_DECIMAL: Final = re.compile(r"[-+]?(\d+\.\d*|\.\d+)(e[-+]?\d{1,3})?", re.IGNORECASE)
+_WHOLE: Final = re.compile(r"[-+]?(0|[1-9]\d{0,39})")
+_MERGE: Final = "tag:yaml.org,2002:merge"
+
 
 class _ExactLoader(yaml.SafeLoader):
-    """Safe YAML whose numbers are exact decimals and whose keys may not repeat."""
+    """Safe YAML whose numbers are exact decimals and whose keys may not repeat.
 
-    def construct_exact(self, node: yaml.ScalarNode) -> Decimal:
-        return Decimal(self.construct_scalar(node).replace("_", ""))
+    Numbers that YAML would read in another way than people do are refused: 010 as 8, 1:30 as 90, .inf.
+    """
+
+    def construct_decimal(self, node: yaml.ScalarNode) -> Decimal:
+        return Decimal(self._digits(node, _DECIMAL))
+
+    def construct_whole(self, node: yaml.ScalarNode) -> int:
+        return int(self._digits(node, _WHOLE))
+
+    def _digits(self, node: yaml.ScalarNode, form: re.Pattern[str]) -> str:
+        text = str(self.construct_scalar(node))
+        digits = text.replace("_", "")
+        if form.fullmatch(digits) is None:
+            problem = f"'{text}' is not written as a plain number; put quotes around it where it is a text"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return digits
 
     def construct_unique(self, node: yaml.MappingNode) -> dict[Any, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE:
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be one word", key_node.start_mark)
             key = self.construct_object(key_node)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"'{key}' stands twice", key_node.start_mark)
@@ -33,7 +57,8 @@ class _ExactLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=True)
 
 
-_ExactLoader.add_constructor("tag:yaml.org,2002:float", _ExactLoader.construct_exact)
+_ExactLoader.add_constructor("tag:yaml.org,2002:float", _ExactLoader.construct_decimal)
+_ExactLoader.add_constructor("tag:yaml.org,2002:int", _ExactLoader.construct_whole)
 _ExactLoader.add_constructor("tag:yaml.org,2002:map", _ExactLoader.construct_unique)
 
 
@@ -41,7 +66,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file as a mapping; numbers with a point are Decimals. Raises ProjectError with the line at fault."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_ExactLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ArithmeticError, UnicodeDecodeError) as fault:
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
         message = f"{path}: this is not valid YAML: {fault}. Mend the line named, or compare with `meterhouse init`."
         raise ProjectError(message) from None
     except OSError as fault:
@@ -60,10 +85,6 @@ def checked(definition: type[Definition], content: dict[str, Any], where: str) -
     try:
         return definition.model_validate(content)
     except ValidationError as invalid:
-        faults = "\n".join(f"  {_place(fault['loc'])}: {fault['msg']}" for fault in invalid.errors())
-        message = f"{where}:\n{faults}"
+        faults = "\n".join(f"  {fault}" for fault in explained(invalid))
+        message = f"{where} cannot be used:\n{faults}\nMend what is named, or compare with `meterhouse init`."
         raise ProjectError(message) from None
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) or "here"

@@ -106,6 +106,6 @@ class RejectedRows(dy.Schema):
     """One row per customer or subscription that cannot be used, as it was in its file."""
 
     path = column.text("The file.")
-    row = column.count("Row in the file, from 1; 0 where rows are at odds with each other.")
+    row = column.count("Row in the file, from 1; in JSONL its line.")
     explanation = column.text("What was wrong, what was expected, how to mend it.")
     record = column.text("The row as JSON.")

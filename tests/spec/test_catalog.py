@@ -1,0 +1,679 @@
+"""What people configure: settings, meters and products, and how each is refused that cannot be meant (rules 2 to 6)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from textwrap import dedent
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import pytest
+
+from meterhouse.catalog import Clause, Filter, filter_json, read_filter, read_project
+from meterhouse.errors import ProjectError
+from tests.projects import project, refusal
+from tests.tables import assert_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+METER: Final = """
+meters:
+  calls:
+    aggregation: {func: count}
+"""
+SMALLEST: Final = f"""{METER}
+products:
+  pro:
+    prices:
+      - {{id: fee, kind: fixed, amount: 5}}
+"""
+
+
+def with_price(price: str) -> str:
+    """A catalog of a meter `calls` and a product `pro` with one price."""
+    return f"{METER}\nproducts:\n  pro:\n    prices:\n      - {price}\n"
+
+
+def prices(root: Path, *written: str, settings: str = "name: Test") -> dict[str, pl.LazyFrame]:
+    """The rows of a product `pro` with these prices, and of a product `free` with none on a meter."""
+    listed = "\n".join(f"      - {price}" for price in written)
+    catalog = (
+        f"{METER}  seats: {{aggregation: {{func: max, property: seats}}}}\nproducts:\n  pro:\n    prices:\n{listed}"
+    )
+    return {name: frame.lazy() for name, frame in project(root, catalog, settings).definitions.items()}
+
+
+# --- Settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_all_settings_but_the_name_have_a_default(tmp_path: Path) -> None:
+    assert project(tmp_path, SMALLEST, "name: Test").settings.model_dump() == {
+        "name": "Test",
+        "currency": "USD",
+        "timezone": "UTC",
+        "grace_days": 0,
+        "due_days": 30,
+        "invoice_series": "INV",
+        "rounding": "half_away_from_zero",
+        "missing_customer": "reject",
+        "future_limit_days": 1,
+        "events": "events",
+        "warehouse": "warehouse",
+    }
+
+
+def test_folders_of_a_project_are_named_from_its_own_folder(tmp_path: Path) -> None:
+    found = project(tmp_path, SMALLEST, "{name: Test, events: landing/events, warehouse: /srv/tables}")
+    assert found.events == tmp_path / "landing" / "events"
+    assert str(found.warehouse) == "/srv/tables"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("name: ''", "name: expected a text that is not empty; found ''"),
+        ("name: 5", "name: expected a text; found 5"),
+        ("currency: XXX", "currency: 'XXX' is not an ISO 4217 currency with a minor unit. Use a code such as USD, EUR"),
+        ("timezone: Mars/Olympus", "timezone: 'Mars/Olympus' is not an IANA timezone such as Europe/Berlin"),
+        ("timezone: Factory", "timezone: 'Factory' is not an IANA timezone such as Europe/Berlin"),
+        ("grace_days: -1", "grace_days: expected at least 0; found -1"),
+        ("grace_days: 1.5", "grace_days: expected a whole number; found 1.5"),
+        ("grace_days: yes", "grace_days: expected a whole number; found True"),
+        ("due_days: 400", "due_days: expected at most 366; found 400"),
+        (
+            "invoice_series: in voice",
+            "invoice_series: expected a text of the pattern ^[A-Z0-9-]{1,12}$; found 'in voice'",
+        ),
+        ("rounding: up", "rounding: expected 'half_away_from_zero' or 'half_even'; found 'up'"),
+        ("missing_customer: keep", "missing_customer: expected 'reject' or 'unattributed'; found 'keep'"),
+        ("future_limit_days: 40000", "future_limit_days: expected at most 36500; found 40000"),
+        ("events: ''", "events: expected a text that is not empty; found ''"),
+        ("warehouse:", "warehouse: expected a text; found nothing"),
+        ("curency: EUR", "curency: is not known here; mind the spelling"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_refused(tmp_path: Path, setting: str, said: str) -> None:
+    named = setting if setting.startswith("name") else f"name: Test\n{setting}"
+    assert f"meterhouse.yaml cannot be used:\n  {said}" in refusal(tmp_path, SMALLEST, named)
+
+
+def test_all_faults_of_a_file_are_said_at_once(tmp_path: Path) -> None:
+    assert refusal(tmp_path, SMALLEST, "{grace_days: -1, due_days: soon}") == dedent("""\
+        meterhouse.yaml cannot be used:
+          name: is missing
+          grace_days: expected at least 0; found -1
+          due_days: expected a whole number; found 'soon'
+        Mend what is named, or compare with `meterhouse init`.""")
+
+
+def test_a_folder_without_settings_is_not_a_project(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match=r"there is no meterhouse.yaml, .* make one with `meterhouse init`"):
+        read_project(tmp_path)
+
+
+def test_a_currency_may_be_written_small(tmp_path: Path) -> None:
+    assert project(tmp_path, SMALLEST, "{name: Test, currency: eur}").settings.currency == "EUR"
+
+
+# --- YAML -------------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_exact(tmp_path: Path) -> None:
+    tiers = prices(tmp_path, "{id: call, kind: unit, meter: calls, amount: 0.1}")["tiers"]
+    # As a float, 0.1 would be 0.1000000000000000055511151231257827.
+    assert tiers.collect()["unit_amount_minor"].to_list() == [Decimal(10)]
+
+
+@pytest.mark.parametrize(
+    ("amount", "minor"),
+    [("0.000001", "0.0001"), ("1e-6", "0.0001"), ("1.5e+2", "15000"), ("'0.10'", "10"), ("1_000.50", "100050")],
+)
+def test_numbers_are_read_as_they_are_written(tmp_path: Path, amount: str, minor: str) -> None:
+    tiers = prices(tmp_path, f"{{id: call, kind: unit, meter: calls, amount: {amount}}}")["tiers"]
+    assert tiers.collect()["unit_amount_minor"].to_list() == [Decimal(minor)]
+
+
+@pytest.mark.parametrize("amount", ["010", "0x10", "1:30", "1:30.5", ".inf", ".nan"])
+def test_numbers_that_yaml_reads_in_another_way_than_people_are_refused(tmp_path: Path, amount: str) -> None:
+    said = refusal(tmp_path, with_price(f"{{id: fee, kind: fixed, amount: {amount}}}"))
+    assert f"'{amount}' is not written as a plain number; put quotes around it where it is a text" in said
+    assert "line 9, column 40" in said
+
+
+@pytest.mark.parametrize(
+    ("catalog", "said", "line"),
+    [
+        ("meters:\n  calls: {}\n  calls: {}", "'calls' stands twice", "line 3, column 3"),
+        ("meters: {}\nmeters: {}", "'meters' stands twice", "line 2, column 1"),
+        ("meters:\n  ? [a, b]\n  : {}", "a key must be one word", "line 2, column 5"),
+        ("meters:\n\tcalls: {}", "found character '\\t' that cannot start any token", "line 2, column 1"),
+        ("meters: {calls: ", "expected the node content", "line 1, column 17"),
+        ("meters: !!python/name:os.system", "could not determine a constructor for the tag", "line 1, column 9"),
+    ],
+)
+def test_yaml_that_says_two_things_or_nothing_is_refused_with_its_line(
+    tmp_path: Path, catalog: str, said: str, line: str
+) -> None:
+    told = refusal(tmp_path, catalog)
+    assert told.startswith("./catalog/catalog.yaml: this is not valid YAML")
+    assert said in told
+    assert line in told
+    assert told.endswith("Mend the line named, or compare with `meterhouse init`.")
+
+
+def test_a_list_is_not_a_catalog(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "- calls") == (
+        "./catalog/catalog.yaml: expected `key: value` lines at the top, found a list."
+    )
+
+
+def test_a_definition_may_be_taken_over_from_another(tmp_path: Path) -> None:
+    catalog = """
+        meters:
+          calls: &calls {event: call, unit: call, aggregation: {func: count}}
+          visits: {<<: *calls, unit: visit}
+    """
+    assert_rows(
+        project(tmp_path, catalog).definitions["meters"].lazy(),
+        """
+        meter  | unit  | filter_json
+        calls  | call  | {"conjunction":"and","clauses":[{"property":"name","operator":"eq","value":"call"}]}
+        visits | visit | {"conjunction":"and","clauses":[{"property":"name","operator":"eq","value":"call"}]}
+        """,
+    )
+
+
+# --- A catalog of several files ---------------------------------------------------------------------------------------
+
+
+def test_files_of_a_catalog_are_one_catalog(tmp_path: Path) -> None:
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "meters.yml").write_text(METER, encoding="utf-8")
+    definitions = project(tmp_path, "products: {pro: {prices: [{id: call, kind: unit, meter: calls, amount: 1}]}}")
+    assert set(definitions.catalog.meters) == {"calls"}
+    assert set(definitions.catalog.products) == {"pro"}
+
+
+def test_a_name_stands_in_one_file(tmp_path: Path) -> None:
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "more.yaml").write_text(METER, encoding="utf-8")
+    assert refusal(tmp_path, METER) == (
+        "catalog/more.yaml: 'calls' of meters stands in catalog/catalog.yaml too. Keep one."
+    )
+
+
+def test_a_catalog_has_a_file(tmp_path: Path) -> None:
+    (tmp_path / "meterhouse.yaml").write_text("name: Test", encoding="utf-8")
+    with pytest.raises(ProjectError, match=r"expected at least one .yaml file with `meters:` and `products:`"):
+        read_project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("catalog", "said"),
+    [
+        ("meter: {}", "meter: is not known here; mind the spelling"),
+        ("meters: {calls: {agregation: {}}}", "meters.calls.agregation: is not known here; mind the spelling"),
+        ("meters: {calls: count}", "meters.calls: expected `key: value` lines; found 'count'"),
+        ("meters: {1: {aggregation: {func: count}}}", "meters.1: expected a text; found 1"),
+        ("meters:", "meters: expected `key: value` lines; found nothing"),
+    ],
+)
+def test_keys_that_are_not_known_are_refused(tmp_path: Path, catalog: str, said: str) -> None:
+    assert "catalog/catalog.yaml cannot be used:\n" in (told := refusal(tmp_path, catalog))
+    assert f"\n  {said}\n" in told
+
+
+# --- Meters -----------------------------------------------------------------------------------------------------------
+
+
+AGGREGATIONS: Final = ["count", "sum", "max", "min", "avg", "unique", "last"]
+
+
+@pytest.mark.parametrize("function", AGGREGATIONS)
+def test_every_aggregation_but_count_takes_a_property(tmp_path: Path, function: str) -> None:
+    without = f"meters: {{used: {{aggregation: {{func: {function}}}}}}}"
+    with_one = f"meters: {{used: {{aggregation: {{func: {function}, property: metadata.size}}}}}}"
+    taken, refused = (without, with_one) if function == "count" else (with_one, without)
+    rows = project(tmp_path, taken).definitions["meters"]
+    assert rows["aggregation"].to_list() == [function]
+    assert rows["property"].to_list() == [None if function == "count" else "size"]
+    expected = "no `property`, since it counts events" if function == "count" else "a `property` to aggregate"
+    assert f"meters.used.aggregation: `{function}` takes {expected}\n" in refusal(tmp_path, refused)
+
+
+def test_a_meter_is_called_by_its_key_where_it_has_no_name(tmp_path: Path) -> None:
+    catalog = """
+        meters:
+          calls: {aggregation: {func: count}}
+          tokens: {name: Tokens, unit: token, aggregation: {func: sum, property: tokens}}
+    """
+    assert_rows(
+        project(tmp_path, catalog).definitions["meters"].lazy(),
+        """
+        meter  | name   | unit  | aggregation | property | filter_json
+        calls  | calls  | unit  | count       | -        | {"conjunction":"and","clauses":[]}
+        tokens | Tokens | token | sum         | tokens   | {"conjunction":"and","clauses":[]}
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "said"),
+    [
+        ("{}", "aggregation.func: is missing"),
+        (
+            "{func: p95}",
+            "aggregation.func: expected 'count', 'sum', 'max', 'min', 'avg', 'unique' or 'last'; found 'p95'",
+        ),
+        ("{func: sum, property: 1}", "aggregation.property: expected a text; found 1"),
+        ("{func: sum, property: metadata.}", "aggregation.property: expected the name of a property"),
+    ],
+)
+def test_an_aggregation_that_cannot_be_meant_is_refused(tmp_path: Path, aggregation: str, said: str) -> None:
+    assert f"meters.used.{said}\n" in refusal(tmp_path, f"meters: {{used: {{aggregation: {aggregation}}}}}")
+
+
+# --- Filters ----------------------------------------------------------------------------------------------------------
+
+
+def meter_with(rule: str) -> str:
+    return f"meters: {{used: {{aggregation: {{func: count}}, filter: {rule}}}}}"
+
+
+def clauses(root: Path, *written: str) -> str:
+    return str(
+        project(root, meter_with(f"{{clauses: [{', '.join(written)}]}}")).definitions["meters"]["filter_json"][0]
+    )
+
+
+OPERATORS: Final = ["eq", "ne", "gt", "gte", "lt", "lte", "like", "not_like"]
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_a_clause_compares_a_property_with_a_value(tmp_path: Path, operator: str) -> None:
+    written = f"{{property: metadata.model, operator: {operator}, value: gpt}}"
+    assert clauses(tmp_path, written) == (
+        f'{{"conjunction":"and","clauses":[{{"property":"model","operator":"{operator}","value":"gpt"}}]}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("5", "5"),
+        ("5.0", "5"),
+        ("5.50", "5.5"),
+        ("'5'", '"5"'),
+        ("0.000000000001", "0.000000000001"),
+        ("-999999999999999.5", "-999999999999999.5"),
+        ("true", "true"),
+        ("'true'", '"true"'),
+        ("''", '""'),
+        ("Zürich", '"Zürich"'),
+    ],
+)
+def test_a_value_is_a_text_a_number_or_a_flag_and_stays_one(tmp_path: Path, written: str, kept: str) -> None:
+    text = clauses(tmp_path, f"{{property: size, operator: eq, value: {written}}}")
+    assert text == f'{{"conjunction":"and","clauses":[{{"property":"size","operator":"eq","value":{kept}}}]}}'
+    assert filter_json(read_filter(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("[1]", "expected a text, a number, true or false; found [1]"),
+        ("null", "expected a text, a number, true or false; found None"),
+        ("2025-01-31", "expected a text, a number, true or false; found datetime.date(2025, 1, 31)"),
+        ("0.0000000000001", "a number of a filter may have 12 places (rule 1.7); found 1E-13"),
+        ("1000000000000000", "a number of a filter must be below 10^15 in size (rule 1.7); found 1000000000000000"),
+        (f"'{'x' * 1001}'", "text of a filter may have 1000 characters; this has 1001"),
+    ],
+)
+def test_a_value_that_no_property_can_have_is_refused(tmp_path: Path, value: str, said: str) -> None:
+    told = refusal(tmp_path, meter_with(f"{{clauses: [{{property: size, operator: eq, value: {value}}}]}}"))
+    assert f"\n  meters.used.filter.clauses.0.value: {said}\n" in told
+
+
+def test_filters_stand_in_filters(tmp_path: Path) -> None:
+    text = clauses(
+        tmp_path,
+        "{property: a, operator: eq, value: 1}",
+        "{conjunction: or, clauses: [{property: b, operator: gt, value: 2}, {clauses: []}]}",
+    )
+    assert read_filter(text) == Filter(
+        clauses=(
+            Clause(property="a", operator="eq", value=Decimal(1)),
+            Filter(conjunction="or", clauses=(Clause(property="b", operator="gt", value=Decimal(2)), Filter())),
+        )
+    )
+
+
+def test_the_name_of_the_event_comes_before_the_filter(tmp_path: Path) -> None:
+    catalog = """
+        meters:
+          used:
+            event: call
+            aggregation: {func: count}
+            filter: {conjunction: or, clauses: [{property: a, operator: eq, value: 1}]}
+    """
+    named = Clause(property="name", operator="eq", value="call")
+    either = Filter(conjunction="or", clauses=(Clause(property="a", operator="eq", value=Decimal(1)),))
+    text = project(tmp_path, catalog).definitions["meters"]["filter_json"][0]
+    assert read_filter(text) == Filter(clauses=(named, either))
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("{conjunction: xor}", "conjunction: expected 'and' or 'or'; found 'xor'"),
+        (
+            "{clauses: [{property: a, operator: is, value: 1}]}",
+            "clauses.0.operator: expected 'eq', 'ne', 'gt', 'gte', 'l",
+        ),
+        ("{clauses: [{operator: eq, value: 1}]}", "clauses.0.property: is missing"),
+        (
+            "{clauses: [{clauses: [{property: '', operator: eq, value: 1}]}]}",
+            "clauses.0.clauses.0.property: expected the n",
+        ),
+        ("{clauses: [a eq 1]}", "clauses.0: expected `key: value` lines; found 'a eq 1'"),
+    ],
+)
+def test_a_filter_that_cannot_be_meant_is_refused_once(tmp_path: Path, rule: str, said: str) -> None:
+    told = refusal(tmp_path, meter_with(rule))
+    assert f"\n  meters.used.filter.{said}" in told
+    assert len(told.splitlines()) == 3
+
+
+# --- Products and prices ----------------------------------------------------------------------------------------------
+
+
+def test_a_product_is_billed_monthly_in_the_currency_of_the_project(tmp_path: Path) -> None:
+    found = project(tmp_path, SMALLEST, "{name: Test, currency: EUR}")
+    product = found.catalog.products["pro"]
+    assert (product.interval, product.interval_count) == ("month", 1)
+    assert_rows(
+        found.definitions["products"].lazy(),
+        """
+        product | name | currency
+        pro     | pro  | EUR
+        """,
+    )
+
+
+INTERVALS: Final = ["day", "week", "month", "quarter", "year"]
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_a_product_is_billed_every_so_many_intervals(tmp_path: Path, interval: str) -> None:
+    product = f"{{interval: {interval}, interval_count: 2, prices: [{{id: fee, kind: fixed, amount: 5}}]}}"
+    found = project(tmp_path, f"products: {{pro: {product}}}").catalog.products["pro"]
+    assert (found.interval, found.interval_count) == (interval, 2)
+
+
+def test_a_fixed_price_is_due_in_advance_unless_it_says_otherwise(tmp_path: Path) -> None:
+    found = prices(
+        tmp_path,
+        "{id: fee, kind: fixed, amount: 19.99}",
+        "{id: support, kind: fixed, amount: 5, billed: in_arrears}",
+        "{id: setup, kind: fixed, amount: 0, billed: in_advance}",
+    )
+    assert_rows(
+        found["fixed_prices"],
+        """
+        product | price_id | currency | amount_minor | in_advance
+        pro     | fee      | USD      | 1999         | yes
+        pro     | support  | USD      | 500          | no
+        pro     | setup    | USD      | 0            | yes
+        """,
+    )
+
+
+def test_a_unit_price_is_one_tier_without_end(tmp_path: Path) -> None:
+    found = prices(tmp_path, "{id: call, kind: unit, meter: calls, amount: 2.50, per: 1000000, included: 0.5, cap: 60}")
+    assert_rows(
+        found["metered_prices"],
+        """
+        product | price_id | meter | currency | volume | included | cap_minor
+        pro     | call     | calls | USD      | no     | 0.5      | 6000
+        """,
+    )
+    assert_rows(
+        found["tiers"],
+        """
+        product | price_id | over | up_to | unit_amount_minor | flat_amount_minor
+        pro     | call     | 0    | -     | 0.00025           | 0
+        """,
+    )
+
+
+@pytest.mark.parametrize(("kind", "volume"), [("graduated", "no"), ("volume", "yes")])
+def test_tiers_follow_one_another(tmp_path: Path, kind: str, volume: str) -> None:
+    tiers = "[{up_to: 10.5, amount: 1, flat: 3}, {up_to: 100, amount: 0.5}, {flat: 0.0001}]"
+    found = prices(tmp_path, f"{{id: call, kind: {kind}, meter: calls, per: 10, tiers: {tiers}}}")
+    assert_rows(
+        found["metered_prices"],
+        f"""
+        price_id | volume | included | cap_minor
+        call     | {volume} | 0      | -
+        """,
+    )
+    assert_rows(
+        found["tiers"],
+        """
+        over | up_to | unit_amount_minor | flat_amount_minor
+        0    | 10.5  | 10                | 300
+        10.5 | 100   | 5                 | 0
+        100  | -     | 0                 | 0.01
+        """,
+    )
+
+
+def test_a_last_tier_may_have_an_end(tmp_path: Path) -> None:
+    found = prices(tmp_path, "{id: call, kind: graduated, meter: calls, tiers: [{up_to: 10, amount: 1}]}")
+    assert_rows(
+        found["tiers"],
+        """
+        over | up_to | unit_amount_minor
+        0    | 10    | 100
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "minor"),
+    [("JPY", "150", 150), ("USD", "1.5", 150), ("KWD", "0.150", 150), ("CLF", "1", 10_000)],
+)
+def test_amounts_are_kept_in_minor_units_of_their_currency(
+    tmp_path: Path, currency: str, amount: str, minor: int
+) -> None:
+    found = prices(tmp_path, f"{{id: fee, kind: fixed, amount: {amount}, currency: {currency.lower()}}}")
+    assert_rows(
+        found["fixed_prices"],
+        f"""
+        currency   | amount_minor
+        {currency} | {minor}
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [
+        ("{id: fee, kind: fixed, amount: 1.5, currency: JPY}", "1.5 JPY has more than the currency's 0 digits after"),
+        ("{id: fee, kind: fixed, amount: 1.005}", "1.005 USD has more than the currency's 2 digits after the point"),
+        ("{id: fee, kind: fixed, amount: 1.00000000000000000000000000001}", "has more than the currency's 2 digits"),
+        ("{id: fee, kind: unit, meter: calls, amount: 1, cap: 0.001}", "0.001 USD has more than the currency's 2 d"),
+        (
+            "{id: fee, kind: unit, meter: calls, amount: 1, per: 3}",
+            "1 USD per 3 units is not exact in 12 places of a minor unit (rule 4.3). Choose an amount that d",
+        ),
+        ("{id: fee, kind: unit, meter: calls, amount: 0.000000000000001}", "USD per 1 units is not exact in 12 places"),
+        ("{id: fee, kind: fixed, amount: 10000000000, currency: CLF}", "10000000000 CLF is 10^14 minor units or more"),
+        (
+            "{id: fee, kind: unit, meter: calls, amount: 1000000, per: 0.000001}",
+            "1000000 USD per 0.000001 units is 10^14 minor units or more, which an exact amount cannot hold. Write a",
+        ),
+    ],
+)
+def test_an_amount_that_cannot_be_exact_is_refused(tmp_path: Path, price: str, said: str) -> None:
+    told = refusal(tmp_path, with_price(price))
+    assert told.startswith("catalog: product 'pro', price 'fee': ")
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [
+        ("{id: p, amount: 1}", "0: 'kind' is missing; it says which kind this is"),
+        (
+            "{id: p, kind: flat, amount: 1}",
+            "0: 'kind' is 'flat'; expected one of 'fixed', 'unit', 'graduated', 'volume'",
+        ),
+        ("{id: '', kind: fixed, amount: 1}", "0.id: expected a text that is not empty; found ''"),
+        ("{id: p, kind: fixed}", "0.amount: is missing"),
+        ("{id: p, kind: fixed, amount: much}", "0.amount: expected a number; found 'much'"),
+        ("{id: p, kind: fixed, amount: yes}", "0.amount: expected a number; found True"),
+        ("{id: p, kind: fixed, amount: -1}", "0.amount: expected at least 0; found -1"),
+        (
+            "{id: p, kind: fixed, amount: 1000000000000}",
+            "0.amount: expected less than 1000000000000; found 1000000000000",
+        ),
+        ("{id: p, kind: fixed, amount: 1, currency: FOO}", "0.currency: 'FOO' is not an ISO 4217 currency"),
+        (
+            "{id: p, kind: fixed, amount: 1, billed: never}",
+            "0.billed: expected 'in_advance' or 'in_arrears'; found 'nev",
+        ),
+        ("{id: p, kind: fixed, amount: 1, meter: calls}", "0.meter: is not known here; mind the spelling"),
+        ("{id: p, kind: unit, amount: 1}", "0.meter: is missing"),
+        ("{id: p, kind: unit, meter: calls, amount: 1, per: 0}", "0.per: expected more than 0; found 0"),
+        ("{id: p, kind: unit, meter: calls, amount: 1, included: -1}", "0.included: expected at least 0; found -1"),
+        (
+            "{id: p, kind: unit, meter: calls, amount: 1, included: 0.0000000000001}",
+            "0.included: expected at most 12 digits after the point; found 1E-13",
+        ),
+        ("{id: p, kind: volume, meter: calls, tiers: []}", "0.tiers: expected at least one entry; found []"),
+        ("{id: p, kind: volume, meter: calls, tiers: [{up_to: 0}]}", "0.tiers.0.up_to: expected more than 0; found 0"),
+        (
+            "{id: p, kind: graduated, meter: calls, tiers: [{up_to: 5}, {up_to: 5}, {}]}",
+            "0: tiers must rise, and only the last may have no `up_to`; found 5, 5, none",
+        ),
+        (
+            "{id: p, kind: graduated, meter: calls, tiers: [{}, {up_to: 5}]}",
+            "0: tiers must rise, and only the last may have no `up_to`; found none, 5",
+        ),
+        (
+            "{id: p, kind: graduated, meter: calls, tiers: [{up_to: 5}, {up_to: 3}]}",
+            "0: tiers must rise, and only the last may have no `up_to`; found 5, 3",
+        ),
+    ],
+)
+def test_a_price_that_cannot_be_meant_is_refused(tmp_path: Path, price: str, said: str) -> None:
+    told = refusal(tmp_path, with_price(price))
+    assert f"catalog/catalog.yaml cannot be used:\n  products.pro.prices.{said}" in told
+    assert len(told.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("product", "said"),
+    [
+        ("{prices: []}", "prices: expected at least one entry; found []"),
+        ("{}", "prices: is missing"),
+        (
+            "{prices: [{id: p, kind: fixed, amount: 1}], interval: hour}",
+            "interval: expected 'day', 'week', 'month', 'quar",
+        ),
+        (
+            "{prices: [{id: p, kind: fixed, amount: 1}], interval_count: 0}",
+            "interval_count: expected at least 1; found 0",
+        ),
+    ],
+)
+def test_a_product_that_cannot_be_meant_is_refused(tmp_path: Path, product: str, said: str) -> None:
+    assert f"\n  products.pro.{said}" in refusal(tmp_path, f"products: {{pro: {product}}}")
+
+
+@pytest.mark.parametrize(
+    ("prices", "said"),
+    [
+        (
+            "[{id: p, kind: fixed, amount: 1}, {id: p, kind: fixed, amount: 2}]",
+            "each price may stand once in a product",
+        ),
+        (
+            "[{id: p, kind: unit, meter: calls, amount: 1}, {id: q, kind: unit, meter: calls, amount: 1}]",
+            "each price on meter may stand once in a product; repeated: calls",
+        ),
+    ],
+)
+def test_prices_of_a_product_are_told_apart_by_id_and_meter(tmp_path: Path, prices: str, said: str) -> None:
+    assert f"\n  products.pro: {said}" in refusal(tmp_path, f"{METER}\nproducts: {{pro: {{prices: {prices}}}}}")
+
+
+def test_prices_of_a_product_have_one_currency(tmp_path: Path) -> None:
+    both = "[{id: p, kind: fixed, amount: 1}, {id: q, kind: fixed, amount: 1, currency: EUR}]"
+    assert refusal(tmp_path, f"products: {{pro: {{prices: {both}}}}}") == (
+        "Product 'pro' has prices in several currencies; an invoice has one. "
+        "Give all its prices the same `currency`, or split the product."
+    )
+
+
+def test_a_price_names_a_meter_of_the_catalog(tmp_path: Path) -> None:
+    assert refusal(tmp_path, with_price("{id: p, kind: unit, meter: call, amount: 1}")) == (
+        "Product 'pro' names meter 'call', which no file defines. Known meters: calls. "
+        "Add it under `meters:`, or mend the name."
+    )
+
+
+# --- Benefits ---------------------------------------------------------------------------------------------------------
+
+
+def with_benefits(*benefits: str) -> str:
+    return f"{SMALLEST}    benefits: [{', '.join(benefits)}]\n"
+
+
+def test_credits_are_forfeited_and_come_first_unless_they_say_otherwise(tmp_path: Path) -> None:
+    found = project(
+        tmp_path,
+        with_benefits(
+            "{id: free, meter: calls, units: 100}",
+            "{id: paid, kind: meter_credits, meter: calls, units: 0.5, rollover: true, priority: 2}",
+        ),
+    )
+    assert_rows(
+        found.definitions["benefits"].lazy(),
+        """
+        product | benefit_id | meter | units | rollover | priority
+        pro     | free       | calls | 100   | no       | 0
+        pro     | paid       | calls | 0.5   | yes      | 2
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    ("benefit", "said"),
+    [
+        ("{id: b, meter: calls, units: 0}", "benefits.0.units: expected more than 0; found 0"),
+        ("{id: b, meter: calls}", "benefits.0.units: is missing"),
+        (
+            "{id: b, meter: calls, units: 1, rollover: some}",
+            "benefits.0.rollover: expected true or false; found 'some'",
+        ),
+        ("{id: b, meter: calls, units: 1, priority: -1}", "benefits.0.priority: expected at least 0; found -1"),
+        ("{id: b, meter: calls, units: 1, kind: gift}", "benefits.0.kind: expected 'meter_credits'; found 'gift'"),
+    ],
+)
+def test_a_benefit_that_cannot_be_meant_is_refused(tmp_path: Path, benefit: str, said: str) -> None:
+    assert f"\n  products.pro.{said}\n" in refusal(tmp_path, with_benefits(benefit))
+
+
+def test_benefits_of_a_product_are_told_apart_by_id(tmp_path: Path) -> None:
+    benefit = "{id: b, meter: calls, units: 1}"
+    assert "\n  products.pro: each benefit may stand once in a product; repeated: b\n" in refusal(
+        tmp_path, with_benefits(benefit, benefit)
+    )
+
+
+def test_a_benefit_names_a_meter_of_the_catalog(tmp_path: Path) -> None:
+    told = refusal(tmp_path, with_benefits("{id: b, meter: storage, units: 1}"))
+    assert told.startswith("Product 'pro' names meter 'storage', which no file defines. Known meters: calls.")
