@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
 from meterhouse.errors import MeterhouseError
-from meterhouse.exports.content import content, months
+from meterhouse.exports.content import IN_MAJOR_UNITS, content, months
 from meterhouse.exports.datapackage import data_package
-from meterhouse.exports.files import Written, write_csv, write_parquet
+from meterhouse.exports.files import Written, describe, sha256_of, write_csv, write_json, write_parquet
 from meterhouse.exports.manifest import manifest
 from meterhouse.tables import Exports, schema_of
+from meterhouse.warehouse.commit import sync_files, sync_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from meterhouse.warehouse import Warehouse
+
+_UNFINISHED: Final = ".unfinished"
+_MANIFEST: Final = "manifest.json"
+_CHECKSUMS: Final = "SHA256SUMS"
 
 
 class Batch(NamedTuple):
@@ -39,7 +43,7 @@ class Batch(NamedTuple):
 
 
 def export(warehouse: Warehouse, project: str, to: Path, only: Iterable[str] | None = None) -> list[Batch]:
-    """Export months of issue, all by default, each as a folder `<month>/<batch>` with files, manifest and checksums.
+    """Export months of issue, all by default, each as a folder `<month>/<sequence>-<batch>` of files.
 
     Raises MeterhouseError for a month without final invoices. Call it while holding the warehouse's lock.
     """
@@ -52,83 +56,132 @@ def export(warehouse: Warehouse, project: str, to: Path, only: Iterable[str] | N
                 "Run `meterhouse run --through DATE` first; drafts become final after the grace period."
             )
             raise MeterhouseError(message)
-    return [_export_month(warehouse, project, to, month) for month in wanted]
+    try:
+        return [_export_month(warehouse, project, to, month) for month in wanted]
+    except OSError as fault:
+        message = (
+            f"Batches cannot be written to {to} ({fault}). Batches that were there are as they were; "
+            "give a folder that you may write in, with space on its disk, and export again."
+        )
+        raise MeterhouseError(message) from fault
 
 
 def _export_month(warehouse: Warehouse, project: str, to: Path, month: str) -> Batch:
-    tables = content(warehouse, month)
-    unfinished = to / month / ".unfinished"
+    unfinished = to / month / _UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    texts = {name: write_csv(table, unfinished / f"{name}.csv") for name, table in tables.items()}
-    columns = [write_parquet(table, unfinished / f"{name}.parquet") for name, table in tables.items()]
-    batch_id = _identity(texts.values())
-    place = _place(warehouse, month, batch_id)
-    through = tables["invoices"]["finalized_at"].max()
-    batch = {"batch_id": batch_id, "project": project, "month": month, "through": str(through), **place}
-    descriptor = _write_json(unfinished / "datapackage.json", data_package(f"{month}-{batch_id}", tables, texts))
-    described = manifest(batch, tables, [*texts.values(), *columns, descriptor])
-    written = _write_json(unfinished / "manifest.json", described)
-    _write_checksums(unfinished, [*texts.values(), *columns, descriptor, written])
-    folder = to / month / batch_id
-    _publish(unfinished, folder)
-    is_new = _record(warehouse, batch, tables["invoices"], written)
-    return Batch(month, batch_id, folder, is_new, described)
+    batch, invoices, written = _write(unfinished, warehouse, project, month)
+    # Recorded before anyone can see it: were it the other way round, a run killed in between would leave a batch that
+    # the next one does not know of, with the same sequence.
+    is_new, recorded = _record(warehouse, batch, invoices, written)
+    folder = to / month / f"{batch['sequence']:06}-{batch['batch_id']}"
+    if _is_whole(folder, recorded):
+        shutil.rmtree(unfinished)
+    else:
+        _publish(unfinished, folder)
+    described = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    return Batch(month, batch["batch_id"], folder, is_new, described)
 
 
-def _identity(texts: Iterable[Written]) -> str:
+def _write(
+    folder: Path, warehouse: Warehouse, project: str, month: str
+) -> tuple[dict[str, Any], pl.DataFrame, Written]:
+    """Write all files of a batch; returns what identifies it, its invoices, and its manifest."""
+    tables = content(warehouse, month)
+    texts = {name: write_csv(table, folder / f"{name}.csv") for name, table in tables.items()}
+    columns = [
+        write_parquet(table, folder / f"{name}.parquet", IN_MAJOR_UNITS.get(name, ())[1:])
+        for name, table in tables.items()
+    ]
+    batch = {
+        **_place(warehouse, month, _content_sha256(texts.values())),
+        "project": project,
+        "month": month,
+        "status": "final",
+        "through": tables["invoices"]["finalized_at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ").max(),
+    }
+    package = data_package(f"{month}-{batch['batch_id']}", tables, texts)
+    descriptor = write_json(package, folder / "datapackage.json")
+    files = [*texts.values(), *columns, descriptor]
+    sequences = warehouse.scan("invoices").select("sequence").collect()["sequence"]
+    written = write_json(manifest(batch, tables, sequences, files), folder / _MANIFEST)
+    (folder / _CHECKSUMS).write_text(_checksums([file._asdict() for file in [*files, written]]), encoding="utf-8")
+    return batch, tables["invoices"], written
+
+
+def _content_sha256(texts: Iterable[Written]) -> str:
     """Made from the text files alone: a newer Parquet writer must not make a new batch of the same rows."""
-    return hashlib.sha256("".join(f"{file.path} {file.sha256}\n" for file in texts).encode()).hexdigest()[:16]
+    return hashlib.sha256("".join(f"{file.path} {file.sha256}\n" for file in texts).encode()).hexdigest()
 
 
-def _place(warehouse: Warehouse, month: str, batch_id: str) -> dict[str, Any]:
-    """Sequence and predecessor: as recorded where the batch was exported before, else the next."""
+def _place(warehouse: Warehouse, month: str, content_sha256: str) -> dict[str, Any]:
+    """What a batch is called, and its place among the others: as recorded where it is the month's newest already.
+
+    Its id also says what it supersedes: a month that is again what it was once has a batch of its own.
+    """
     batches = warehouse.scan("exports").sort("sequence").collect()
-    same = batches.filter(pl.col("batch_id") == batch_id)
-    if not same.is_empty():
-        return same.select("sequence", "supersedes").row(0, named=True)
-    earlier = batches.filter(pl.col("month") == month)["batch_id"]
-    return {"sequence": batches.height + 1, "supersedes": None if earlier.is_empty() else str(earlier[-1])}
+    of_month = batches.filter(pl.col("month") == month).select("batch_id", "supersedes", "sequence").rows()
+    newest, before_newest, sequence = of_month[-1] if of_month else (None, None, 0)
+    if newest is not None and newest == _batch_id(content_sha256, before_newest):
+        supersedes = before_newest
+    else:
+        sequence, supersedes = batches.height + 1, newest
+    previous = batches.filter(pl.col("sequence") == sequence - 1)["batch_id"]
+    return {
+        "batch_id": _batch_id(content_sha256, supersedes),
+        "content_sha256": content_sha256,
+        "sequence": sequence,
+        "previous": None if previous.is_empty() else previous.item(),
+        "supersedes": supersedes,
+    }
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> Written:
-    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
-    path.write_text(text, encoding="utf-8")
-    encoded = text.encode()
-    return Written(path.name, 1, len(encoded), hashlib.sha256(encoded).hexdigest())
+def _batch_id(content_sha256: str, supersedes: str | None) -> str:
+    return hashlib.sha256(f"{content_sha256} {supersedes or ''}".encode()).hexdigest()[:16]
 
 
-def _write_checksums(folder: Path, files: Iterable[Written]) -> None:
-    """As `sha256sum --check SHA256SUMS` reads them."""
-    lines = "".join(f"{file.sha256}  {file.path}\n" for file in files)
-    (folder / "SHA256SUMS").write_text(lines, encoding="utf-8")
-
-
-def _publish(unfinished: Path, folder: Path) -> None:
-    """Move the finished batch to its place at once; a batch that is there and whole stays untouched."""
-    if folder.exists():
-        if _checksums(folder) == _checksums(unfinished):
-            shutil.rmtree(unfinished)
-            return
-        shutil.rmtree(folder)
-    for file in unfinished.iterdir():
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
-    unfinished.rename(folder)
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
-
-
-def _record(warehouse: Warehouse, batch: dict[str, Any], invoices: pl.DataFrame, written: Written) -> bool:
+def _record(warehouse: Warehouse, batch: dict[str, Any], invoices: pl.DataFrame, written: Written) -> tuple[bool, str]:
+    """Keep that the batch was made, once; whether it is new, and the checksum of its manifest as first written."""
     recorded = warehouse.scan("exports").filter(pl.col("batch_id") == batch["batch_id"]).collect()
     if not recorded.is_empty():
-        return False
+        return False, str(recorded["manifest_sha256"].item())
     row = {
         **{name: batch[name] for name in ("batch_id", "sequence", "month", "supersedes")},
         "through": invoices["finalized_at"].max(),
         "invoices": invoices.height,
         "manifest_sha256": written.sha256,
     }
-    return warehouse.append("exports", pl.DataFrame([row], schema=schema_of(Exports)))
+    warehouse.append("exports", pl.DataFrame([row], schema=schema_of(Exports)))
+    return True, written.sha256
+
+
+def _is_whole(folder: Path, manifest_sha256: str) -> bool:
+    """Whether the batch is there as it was first written; what else lies in its folder does not matter.
+
+    It is then left alone even where a newer program would write other bytes of the same rows.
+    """
+    try:
+        if sha256_of(folder / _MANIFEST) != manifest_sha256:
+            return False
+        files = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["files"]
+        files_and_manifest = [*files, describe(folder / _MANIFEST)._asdict()]
+        return (folder / _CHECKSUMS).read_text(encoding="utf-8") == _checksums(files_and_manifest) and all(
+            sha256_of(folder / file["path"]) == file["sha256"] for file in files
+        )
+    except OSError:
+        return False
+
+
+def _checksums(files: Iterable[dict[str, Any]]) -> str:
+    """As `sha256sum --check SHA256SUMS` reads them."""
+    return "".join(f"{file['sha256']}  {file['path']}\n" for file in files)
+
+
+def _publish(unfinished: Path, folder: Path) -> None:
+    """Move the finished batch to its place at once, in the place of one that is damaged."""
+    sync_files(unfinished.iterdir())
+    sync_folders([unfinished])
+    if folder.exists():
+        shutil.rmtree(folder)
+    unfinished.rename(folder)
+    sync_folders([folder.parent, folder.parent.parent])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from meterhouse.money import currencies
-from meterhouse.tables import CreditLedger, Customers, InvoiceLines, Invoices, Usage
+from meterhouse.tables import CreditLedger, Customers, InvoiceLines, Invoices, RatedLines, Usage
 
 if TYPE_CHECKING:
     import dataframely as dy
@@ -17,35 +17,82 @@ if TYPE_CHECKING:
 EXPORTED: Final[dict[str, type[dy.Schema]]] = {
     "invoices": Invoices,
     "invoice_lines": InvoiceLines,
+    "rated_lines": RatedLines,
     "usage": Usage,
     "credit_ledger": CreditLedger,
     "customers": Customers,
 }
 """Files of a batch and the declaration of their columns."""
 
+ADDED: Final[dict[str, dict[str, str]]] = {
+    "invoices": {"total": "`total_minor` in major units, with as many digits as the currency has."},
+    "invoice_lines": {
+        "number": "The invoice's number.",
+        "customer_id": "Who pays.",
+        "amount": "`amount_minor` in major units, with as many digits as the currency has.",
+    },
+    "usage": {"invoice_id": "The invoice that bills the cycle."},
+}
+"""Columns that a batch has beside the declared ones, so that its files can be read one at a time."""
+
 IN_MAJOR_UNITS: Final = {"invoices": ("total_minor", "total"), "invoice_lines": ("amount_minor", "amount")}
-"""Amounts that a batch shows in major units as well, as text with the currency's digits."""
+"""Amounts that a batch shows in major units as well."""
+
+_LEADING: Final = {
+    "invoices": (
+        *("invoice_id", "number", "customer_id", "subscription_id", "product"),
+        *("issued_at", "due_at", "currency", "total", "total_minor"),
+    ),
+    "invoice_lines": (
+        *("invoice_id", "line_no", "number", "customer_id", "kind", "price_id", "description"),
+        *("period_start", "period_end", "currency", "amount", "amount_minor"),
+    ),
+    "usage": ("invoice_id",),
+}
+"""Columns that come first, so that a person finds what an invoice is about without scrolling."""
 
 
 def content(warehouse: Warehouse, month: str) -> dict[str, pl.DataFrame]:
     """The tables of a batch, each sorted by its key."""
     invoices = warehouse.scan("invoices").filter(pl.col("month") == month).collect().lazy()
     mine = invoices.select("invoice_id")
-    lines = warehouse.scan("invoice_lines").join(mine, on="invoice_id", how="semi")
-    billed_cycles = invoices.select("subscription_id", cycle=pl.col("cycle") - 1)
+    named = invoices.select("invoice_id", "number", "customer_id")
+    billed_cycles = invoices.select("invoice_id", "subscription_id", cycle=pl.col("cycle") - 1)
     tables = {
         "invoices": _with_major(invoices, "invoices"),
-        "invoice_lines": _with_major(lines, "invoice_lines"),
-        "usage": warehouse.scan("usage").join(billed_cycles, on=["subscription_id", "cycle"], how="semi"),
+        "invoice_lines": _with_major(warehouse.scan("invoice_lines").join(named, on="invoice_id"), "invoice_lines"),
+        "rated_lines": warehouse.scan("rated_lines").join(mine, on="invoice_id", how="semi"),
+        "usage": warehouse.scan("usage").join(billed_cycles, on=["subscription_id", "cycle"]),
         "credit_ledger": warehouse.scan("credit_ledger").join(mine, on="invoice_id", how="semi"),
-        "customers": warehouse.scan("customers").join(invoices, on="customer_id", how="semi"),
+        "customers": _customers(warehouse, invoices.select("customer_id").unique().collect()),
     }
-    return {name: rows.sort(EXPORTED[name].primary_key()).collect() for name, rows in tables.items()}
+    return {
+        name: _leading(rows, _LEADING.get(name, ())).sort(EXPORTED[name].primary_key()).collect()
+        for name, rows in tables.items()
+    }
 
 
 def months(warehouse: Warehouse) -> list[str]:
     """Months of issue that have final invoices."""
     return sorted(warehouse.scan("invoices").select("month").unique().collect()["month"])
+
+
+def _customers(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.LazyFrame:
+    """The customers of some ids; one that is in the customers file no more is as it was when it last stood there."""
+    version = warehouse.version("customers") or 0
+    found = _known(warehouse, version, wanted)
+    while version > 0 and found.height < wanted.height:
+        version -= 1
+        found = pl.concat([found, _known(warehouse, version, wanted.join(found, on="customer_id", how="anti"))])
+    return found.lazy()
+
+
+def _known(warehouse: Warehouse, version: int, wanted: pl.DataFrame) -> pl.DataFrame:
+    return warehouse.scan("customers", version).join(wanted.lazy(), on="customer_id", how="semi").collect()
+
+
+def _leading(rows: pl.LazyFrame, first: tuple[str, ...]) -> pl.LazyFrame:
+    return rows.select(*first, pl.all().exclude(first))
 
 
 def _with_major(rows: pl.LazyFrame, table: str) -> pl.LazyFrame:

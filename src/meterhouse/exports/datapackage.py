@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from meterhouse.exports.content import EXPORTED, IN_MAJOR_UNITS
+from meterhouse.exports.content import ADDED, EXPORTED
 
 if TYPE_CHECKING:
     from meterhouse.exports.files import Written
 
-_FOREIGN_KEYS: Final = {
-    "invoices": [("customer_id", "customers", "customer_id")],
-    "invoice_lines": [("invoice_id", "invoices", "invoice_id")],
-    "credit_ledger": [("invoice_id", "invoices", "invoice_id")],
+_FOREIGN_KEYS: Final[dict[str, dict[str, list[str]]]] = {
+    "invoices": {"customers": ["customer_id"]},
+    "invoice_lines": {"invoices": ["invoice_id"], "customers": ["customer_id"]},
+    "rated_lines": {"invoice_lines": ["invoice_id", "line_no"]},
+    "usage": {"invoices": ["invoice_id"], "customers": ["customer_id"]},
+    "credit_ledger": {"invoices": ["invoice_id"], "customers": ["customer_id"]},
 }
+"""By table: the tables that it refers to, and the columns, of the same name there, by which it does."""
 
 
 def data_package(name: str, tables: dict[str, pl.DataFrame], files: dict[str, Written]) -> dict[str, Any]:
@@ -26,8 +29,8 @@ def data_package(name: str, tables: dict[str, pl.DataFrame], files: dict[str, Wr
 
 def _resource(table: str, frame: pl.DataFrame, file: Written) -> dict[str, Any]:
     keys = [
-        {"fields": [field], "reference": {"resource": resource, "fields": [referred]}}
-        for field, resource, referred in _FOREIGN_KEYS.get(table, [])
+        {"fields": fields, "reference": {"resource": resource, "fields": fields}}
+        for resource, fields in _FOREIGN_KEYS.get(table, {}).items()
     ]
     return {
         "name": table,
@@ -55,8 +58,8 @@ def _field(table: str, column: str, dtype: pl.DataType) -> dict[str, Any]:
             "description": declared[column].description,
             **({"constraints": {"required": True}} if required else {}),
         }
-    amount = next(minor for minor, major in IN_MAJOR_UNITS.values() if major == column)
-    return {"name": column, "type": "number", "description": f"{amount} in major units of the currency."}
+    kind = "number" if column in {"total", "amount"} else "string"
+    return {"name": column, "type": kind, "description": ADDED[table][column], "constraints": {"required": True}}
 
 
 def _type(dtype: pl.DataType) -> dict[str, str]:

@@ -10,17 +10,22 @@ from meterhouse import __version__
 from meterhouse.money import to_major
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from meterhouse.exports.files import Written
 
 
-def manifest(batch: dict[str, Any], tables: dict[str, pl.DataFrame], files: Iterable[Written]) -> dict[str, Any]:
-    """The manifest: `batch` identifies it, the rest is counted from what was written."""
+def manifest(
+    batch: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], sequences: pl.Series, files: Iterable[Written]
+) -> dict[str, Any]:
+    """The manifest: `batch` identifies it, the rest is counted from what was written.
+
+    `sequences` are those of all final invoices, of all months.
+    """
     return {
         **batch,
         "engine": f"meterhouse {__version__}",
-        "invoice_numbers": _numbers(tables["invoices"]),
+        "invoice_numbers": _numbers(tables["invoices"], sequences),
         "totals_by_currency": _totals(tables["invoices"], tables["invoice_lines"]),
         "quantity_by_meter": _sums(tables["usage"], "meter", "quantity"),
         "credit_units_by_kind": _sums(tables["credit_ledger"], "kind", "units"),
@@ -28,15 +33,17 @@ def manifest(batch: dict[str, Any], tables: dict[str, pl.DataFrame], files: Iter
     }
 
 
-def _numbers(invoices: pl.DataFrame) -> dict[str, Any]:
-    """First and last number, and the numbers between them that other months have."""
+def _numbers(invoices: pl.DataFrame, sequences: pl.Series) -> dict[str, Any]:
+    """First and last number, and whose the numbers between them are that the batch does not have."""
     ordered = invoices.sort("sequence")
-    first, last = ordered["sequence"].min(), ordered["sequence"].max()
+    first, last = ordered["sequence"].to_list()[0], ordered["sequence"].to_list()[-1]
+    given_out = sequences.is_between(first, last).sum()
     return {
-        "first": ordered["number"].head(1).to_list()[0],
-        "last": ordered["number"].tail(1).to_list()[0],
+        "first": ordered["number"].to_list()[0],
+        "last": ordered["number"].to_list()[-1],
         "count": ordered.height,
-        "issued_in_other_months": int(last) - int(first) + 1 - ordered.height,  # type: ignore[arg-type]
+        "issued_in_other_months": given_out - ordered.height,
+        "missing": last - first + 1 - given_out,
     }
 
 
