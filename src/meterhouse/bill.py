@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from typing import Final as Constant
 
 import polars as pl
 
@@ -29,11 +30,15 @@ from meterhouse.invoicing import (
 )
 from meterhouse.metering import measure_periods
 from meterhouse.rating import charge, cover_credited, cover_included, rate
+from meterhouse.tables import Usage, conform
+from meterhouse.tables.columns import QUANTITY
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from meterhouse.money import Rounding
+
+_NONE: Constant = pl.lit(0, pl.Int64)
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,10 @@ def bill(
     away; credits come before the price, since they are units; the cap comes last, on the amount.
     """
     periods = billing_periods(books.subscriptions, as_of).collect().lazy()
-    usage = measure_periods(usage_daily, _to_measure(periods, books, final), books.meters).collect().lazy()
+    to_measure = _to_measure(periods, books, final).collect().lazy()
+    usage = measure_periods(usage_daily, to_measure, books.meters).collect().lazy()
     included = cover_included(usage, periods, books.metered_prices).collect().lazy()
-    demand = credit_demand(usage, included, periods, as_of)
+    demand = credit_demand(pl.concat([usage, _unmeasured(to_measure, books.meters)]), included, periods, as_of)
     entries = burn_down(demand, books.benefits, carried_over(final.credit_ledger)).collect().lazy()
     billables = cover_credited(included, credited(entries)).collect().lazy()
     steps = rate(billables, books.metered_prices, books.tiers).collect().lazy()
@@ -115,6 +121,12 @@ def _to_measure(periods: pl.LazyFrame, books: Books, final: Final) -> pl.LazyFra
     of_product = open_cycles.join(named.unique(), on="product")
     of_credits = open_cycles.join(carried, on="subscription_id")
     return pl.concat([of_product, of_credits.select(of_product.collect_schema().names())]).unique()
+
+
+def _unmeasured(to_measure: pl.LazyFrame, meters: pl.LazyFrame) -> pl.LazyFrame:
+    """Usage of meters that the catalog has no more: none, so that credits carried over pass on and are not lost."""
+    gone = to_measure.join(meters, on="meter", how="anti")
+    return conform(gone.with_columns(quantity=pl.lit(None, QUANTITY), events=_NONE, skipped=_NONE), Usage)
 
 
 def _final_cycles(final: Final) -> pl.LazyFrame:
