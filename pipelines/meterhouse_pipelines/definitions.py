@@ -1,0 +1,26 @@
+"""Everything that Dagster loads.
+
+The parts are named here and not found in a folder: so they load from an installed wheel too, where there is no dg.toml.
+"""
+
+import dagster as dg
+
+from meterhouse_pipelines.defs import automation, billing, events, exports, usage
+from meterhouse_pipelines.resources import ProjectFolder, project_folder
+
+defs = dg.Definitions(
+    assets=[events.landing, usage.definitions, usage.metering, billing.billing, exports.batches],
+    asset_checks=[
+        events.audit_landing,
+        events.yesterday_has_events,
+        events.nothing_set_aside,
+        usage.no_row_rejected,
+        billing.audit,
+    ],
+    jobs=[automation.daily, automation.cycle_end],
+    schedules=[automation.daily_schedule, automation.cycle_end_schedule],
+    sensors=[automation.new_inputs],
+    resources={"project": ProjectFolder(folder=project_folder())},
+    # A process for each step costs seconds, for steps of milliseconds that wait for the same warehouse anyway.
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,154 @@
+"""Billing: cycles into invoices, and the audit of all that was computed.
+
+Partition D of `invoices` holds what bills a cycle whose last day, in UTC, is D. The other tables have no partitions: a
+run brings them up to its clock as a whole, and an event for each of their days would cost more than all the billing.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from meterhouse.auditing import CHECKS, Finding
+from meterhouse.planning import RunReport, clock_after, run
+from meterhouse.warehouse import Warehouse
+from meterhouse_pipelines import audits
+from meterhouse_pipelines.partitions import at_once, cycle_days, keys_of
+from meterhouse_pipelines.reporting import (
+    POOL,
+    LoggedProgress,
+    Watch,
+    count_days,
+    rows_by_day,
+    selected,
+    stored_metadata,
+    table_of,
+    table_spec,
+    totals,
+)
+from meterhouse_pipelines.resources import ProjectFolder, told_to_dagster
+
+_GROUP: Final = "billing"
+_DRAFTS: Final = "drafts"
+_SUMMARY: Final = "audit_passes"
+_DRAFT: Final = "Of invoices that are not final yet."
+
+_USAGE: Final = dg.AssetDep("usage_daily", partition_mapping=cycle_days)
+_PRICES: Final = ["products", "fixed_prices", "metered_prices", "tiers"]
+
+
+@dg.multi_asset(
+    specs=[
+        table_spec("billing_periods", _GROUP, ["subscriptions"]),
+        table_spec("usage", _GROUP, ["billing_periods", "meters", "usage_daily"]),
+        table_spec("credit_ledger", _GROUP, ["usage", "benefits"]),
+        table_spec("rated_lines", _GROUP, ["usage", "credit_ledger", *_PRICES]),
+        table_spec("invoice_lines", _GROUP, ["rated_lines", "credit_ledger"]),
+        table_spec("invoices", _GROUP, ["invoice_lines", _USAGE], daily=True),
+        table_spec("draft_credit_entries", _DRAFTS, ["usage", "benefits"], note=_DRAFT),
+        table_spec("draft_rated_lines", _DRAFTS, ["usage", "draft_credit_entries", *_PRICES], note=_DRAFT),
+        table_spec("draft_invoice_lines", _DRAFTS, ["draft_rated_lines", "draft_credit_entries"], note=_DRAFT),
+        table_spec("draft_invoices", _DRAFTS, ["draft_invoice_lines"], note=_DRAFT),
+        table_spec("estimates", _DRAFTS, ["usage", "draft_credit_entries", *_PRICES], note="What is open now."),
+    ],
+    can_subset=True,
+    backfill_policy=at_once,
+    pool=POOL,
+)
+def billing(context: dg.AssetExecutionContext, project: ProjectFolder) -> Iterator[dg.MaterializeResult[None]]:
+    """Run the library's main job through the last day of the run, and make final what its grace period allows.
+
+    The main job lands, defines and meters what is new since the steps before, so an invoice is never made final from
+    stale usage. Its clock does not go back: a run for days that were billed before bills through the latest again.
+    """
+    watch = Watch()
+    keys = keys_of(context)
+    warehouse = project.warehouse()
+    with told_to_dagster():
+        through = _through(keys, warehouse, project.clock())
+        # It takes the warehouse's lock itself.
+        report = run(project.read(), through, project.clock(), LoggedProgress(context.log))
+    count_days(context, "invoices", keys, rows_by_day(warehouse.scan("invoices"), _last_day("issued_at")))
+    for table in selected(context):
+        found = stored_metadata(warehouse, table, watch) | _clock(report) | _amounts(table, keys, warehouse, report)
+        yield dg.MaterializeResult(asset_key=table, metadata=found)
+
+
+def _through(keys: list[date], warehouse: Warehouse, now: datetime) -> date:
+    yesterday = now.astimezone(UTC).date() - timedelta(days=1)
+    asked = keys[-1] if keys else yesterday
+    latest = warehouse.scan("runs").select(pl.col("as_of").max()).collect().item()
+    return asked if latest is None or clock_after(asked) >= latest else latest.date() - timedelta(days=1)
+
+
+def _last_day(end: str) -> pl.Expr:
+    """The day of the last instant before a boundary."""
+    return (pl.col(end) - pl.duration(microseconds=1)).dt.date()
+
+
+def _clock(report: RunReport) -> dict[str, dg.MetadataValue]:
+    return {"clock": dg.MetadataValue.text(report.as_of.isoformat())}
+
+
+def _amounts(table: str, keys: list[date], warehouse: Warehouse, report: RunReport) -> dict[str, dg.MetadataValue]:
+    """What there is to say of invoices: totals by currency, and who pays most."""
+    if table == "draft_invoices":
+        return {"total": totals(warehouse.scan(table))}
+    if table != "invoices":
+        return {}
+    invoices = warehouse.scan("invoices")
+    of_run = invoices.filter(_last_day("issued_at").is_in(keys))
+    finalized = report.bill.finalized["invoices"].lazy()
+    return {
+        "total_of_all": totals(invoices),
+        "total_of_these_days": totals(of_run),
+        "total_finalized_by_this_run": totals(finalized),
+        "invoices_finalized_by_this_run": dg.MetadataValue.int(report.bill.finalized["invoices"].height),
+        "customers_who_pay_most": table_of(_top_customers(of_run, warehouse)),
+    }
+
+
+def _top_customers(invoices: pl.LazyFrame, warehouse: Warehouse) -> pl.DataFrame:
+    names = warehouse.scan("customers").select("customer_id", "name")
+    summed = invoices.group_by("customer_id", "currency").agg(pl.len().alias("invoices"), pl.col("total_minor").sum())
+    named = summed.join(names, on="customer_id", how="left").select(
+        "customer_id", "name", "currency", "invoices", "total_minor"
+    )
+    return named.sort("total_minor", "customer_id", descending=[True, False]).collect()
+
+
+_ASSETS: Final = audits.METERING | audits.BILLING
+
+
+@dg.multi_asset_check(
+    specs=[
+        *(audits.audit_spec(check, asset, blocking=False) for check, asset in audits.METERING.items()),
+        *(audits.audit_spec(check, asset, blocking=True) for check, asset in audits.BILLING.items()),
+        dg.AssetCheckSpec(
+            _SUMMARY,
+            asset="invoices",
+            description="Every check of the audit passes, those of metering among them: nothing is exported otherwise.",
+            blocking=True,
+            additional_deps=["draft_invoices", "draft_credit_entries", "estimates"],
+        ),
+    ],
+    compute_kind="duckdb",
+)
+def audit(project: ProjectFolder) -> Iterator[dg.AssetCheckResult]:
+    """Compute everything again in DuckDB and compare it with what is stored."""
+    findings = audits.find(project, [check for check in CHECKS if check in _ASSETS])
+    yield from audits.results(findings, _ASSETS)
+    yield _summary(findings)
+
+
+def _summary(findings: list[Finding]) -> dg.AssetCheckResult:
+    failed = [finding.check for finding in findings if not finding.passed]
+    return dg.AssetCheckResult(
+        asset_key="invoices",
+        check_name=_SUMMARY,
+        passed=not failed,
+        description=f"Differences in: {', '.join(failed)}. Begin with the first." if failed else "No differences.",
+        metadata={"compared": sum(finding.compared for finding in findings), "failed": ", ".join(failed) or "none"},
+    )

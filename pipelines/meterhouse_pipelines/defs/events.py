@@ -1,0 +1,132 @@
+"""Landing: files into events, and what was set aside."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import polars as pl
+
+from meterhouse.landing import LandingReport
+from meterhouse.planning import land
+from meterhouse.warehouse import Warehouse
+from meterhouse_pipelines import audits
+from meterhouse_pipelines.partitions import at_once, keys_of
+from meterhouse_pipelines.reporting import (
+    POOL,
+    LoggedProgress,
+    Watch,
+    count_days,
+    note_other_days,
+    rows_by_day,
+    selected,
+    stored_metadata,
+    table_of,
+    table_spec,
+)
+from meterhouse_pipelines.resources import ProjectFolder
+
+_GROUP = "landing"
+_COUNTS = ("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers")
+
+
+@dg.multi_asset(
+    specs=[
+        table_spec("landed_files", _GROUP),
+        table_spec("events", _GROUP, ["landed_files"], daily=True),
+        table_spec("rejected_events", _GROUP, ["landed_files"]),
+        table_spec("event_duplicates", _GROUP, ["landed_files"]),
+        table_spec("event_conflicts", _GROUP, ["landed_files"]),
+    ],
+    can_subset=True,
+    backfill_policy=at_once,
+    pool=POOL,
+)
+def landing(context: dg.AssetExecutionContext, project: ProjectFolder) -> Iterator[dg.MaterializeResult[None]]:
+    """Land every file that was not landed before, whatever days its events are of."""
+    watch = Watch()
+    with project.writing() as (definitions, warehouse):
+        report = land(definitions, warehouse, project.clock(), LoggedProgress(context.log))
+        _report_days(context, warehouse, report)
+        for table in selected(context):
+            found = stored_metadata(warehouse, table, watch)
+            yield dg.MaterializeResult(asset_key=table, metadata=found | _landed(report))
+
+
+def _report_days(context: dg.AssetExecutionContext, warehouse: Warehouse, report: LandingReport) -> None:
+    if dg.AssetKey("events") not in context.selected_asset_keys:
+        return
+    keys = keys_of(context)
+    events = warehouse.scan("events").select("date", "file_id")
+    new = events.filter(pl.col("file_id").is_in(report.files["file_id"].implode()))
+    count_days(context, "events", keys, rows_by_day(events, pl.col("date")))
+    note_other_days(context, "events", keys, rows_by_day(new, pl.col("date")))
+
+
+def _landed(report: LandingReport) -> dict[str, dg.MetadataValue]:
+    """What this landing did, the same for each of its tables."""
+    counted = {f"new_{name}": dg.MetadataValue.int(int(report.files[name].sum())) for name in _COUNTS}
+    problems = "\n".join(f"- {problem.name}: {problem.explanation}" for problem in report.problems)
+    return {
+        "new_files": dg.MetadataValue.int(report.files.height),
+        "files_landed_before": dg.MetadataValue.int(report.seen_before),
+        **counted,
+        **({"not_files_of_events": dg.MetadataValue.md(problems)} if problems else {}),
+    }
+
+
+@dg.multi_asset_check(
+    specs=[audits.audit_spec(check, asset, blocking=True) for check, asset in audits.LANDING.items()],
+    compute_kind="duckdb",
+)
+def audit_landing(project: ProjectFolder) -> Iterator[dg.AssetCheckResult]:
+    """Compare what was landed with what is stored, before it is metered."""
+    # Neither check looks at usage, and with this clock the audit does not measure any.
+    before_all_usage = datetime(1970, 1, 1, tzinfo=UTC)
+    yield from audits.results(audits.find(project, audits.LANDING, before_all_usage), audits.LANDING)
+
+
+@dg.asset_check(asset="events")
+def yesterday_has_events(project: ProjectFolder) -> dg.AssetCheckResult:
+    """There are events of yesterday (UTC). If not, senders may have stopped, or files do not arrive."""
+    yesterday = project.clock().astimezone(UTC).date() - timedelta(days=1)
+    dates = project.warehouse().scan("events").select("date")
+    newest = dates.select(pl.col("date").max()).collect().item()
+    rows = rows_by_day(dates, pl.col("date")).get(yesterday, 0)
+    return dg.AssetCheckResult(
+        passed=rows > 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{rows:,} events on {yesterday}; newest day with events: {newest or 'none'}.",
+        metadata={"yesterday": yesterday.isoformat(), "events": rows, "newest_day": str(newest or "none")},
+    )
+
+
+@dg.multi_asset_check(
+    specs=[
+        dg.AssetCheckSpec(
+            "nothing_rejected",
+            asset="rejected_events",
+            description="The last landing refused no record. The table says of each what was wrong and how to mend it.",
+        ),
+        dg.AssetCheckSpec(
+            "nothing_in_conflict",
+            asset="event_conflicts",
+            description="The last landing met no event with the id of another one and other content.",
+        ),
+    ]
+)
+def nothing_set_aside(project: ProjectFolder) -> Iterator[dg.AssetCheckResult]:
+    """Warn of records of the last landing that were set aside, with the reasons."""
+    warehouse = project.warehouse()
+    last = warehouse.scan("landed_files").select(pl.col("landed_at").max()).collect().item()
+    for table, name in (("rejected_events", "nothing_rejected"), ("event_conflicts", "nothing_in_conflict")):
+        rows = warehouse.scan(table).filter(pl.col("landed_at") == last)
+        reasons = rows.group_by("reason").len("rows").sort("rows", "reason", descending=[True, False]).collect()
+        count = int(reasons["rows"].sum())
+        yield dg.AssetCheckResult(
+            asset_key=table,
+            check_name=name,
+            passed=count == 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{count:,} of the last landing.",
+            metadata={"rows": count, "reasons": table_of(reasons)} if count else {"rows": 0},
+        )
