@@ -51,7 +51,6 @@ NOTICES: Final = frozenset({"late_usage"})
 EXAMPLES: Final = 5
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -98,10 +97,11 @@ def prepare(
 ) -> None:
     """Create what the checks' queries use: exact arithmetic, attributed events, what each meter takes."""
     connection.execute("SET TimeZone = 'UTC'").fetchall()
+    clock = as_of or _latest_clock(connection)
+    instant = "NULL" if clock is None else f"'{clock.astimezone(UTC).isoformat()}'"
+    connection.execute(f"CREATE OR REPLACE TEMP MACRO clock() AS CAST({instant} AS TIMESTAMPTZ)").fetchall()
     connection.execute(query("macros")).fetchall()
     connection.execute(f"CREATE OR REPLACE TEMP MACRO round_minor(amount) AS {rounding}(amount)").fetchall()
-    until = (as_of or _latest_clock(connection)).astimezone(UTC).date()
-    connection.execute(f"CREATE OR REPLACE TEMP MACRO first_day_not_metered() AS DATE '{until}'").fetchall()
     connection.execute(query("views")).fetchall()
     create_views(connection)
     connection.execute(query("usage_again")).fetchall()
@@ -138,9 +138,9 @@ def says(check: str) -> str:
     return " ".join(comments)
 
 
-def _latest_clock(connection: duckdb.DuckDBPyConnection) -> datetime:
+def _latest_clock(connection: duckdb.DuckDBPyConnection) -> datetime | None:
     latest = connection.execute("SELECT max(epoch_us(as_of)) FROM runs").fetchall()[0][0]
-    return _NEVER if latest is None else _EPOCH + timedelta(microseconds=latest)
+    return None if latest is None else _EPOCH + timedelta(microseconds=latest)
 
 
 def _examples(connection: duckdb.DuckDBPyConnection, compared: str) -> list[dict[str, str | None]]:

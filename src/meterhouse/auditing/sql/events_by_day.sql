@@ -1,5 +1,5 @@
 -- Per day and meter, events = counted + skipped + filtered out, those of unknown customers among them.
-WITH days AS (SELECT date, count(*) AS events FROM events WHERE date < first_day_not_metered() GROUP BY date),
+WITH days AS (SELECT date, count(*) AS events FROM events WHERE is_metered(date) GROUP BY date),
 metered AS (
     SELECT
         meter,
@@ -7,7 +7,7 @@ metered AS (
         sum(events) AS counted,
         sum(skipped) AS skipped,
         coalesce(sum(events + skipped) FILTER (NOT attributed), 0) AS of_unknown_customers
-    FROM usage_daily WHERE date < first_day_not_metered()
+    FROM usage_daily WHERE is_metered(date)
     GROUP BY meter, date
 ),
 expected AS (

@@ -1,6 +1,8 @@
 -- A subscription has one invoice per boundary, none is missing, and it bears the boundary's instant and owner.
 WITH boundaries AS (
-    SELECT subscription_id, cycle, period_start AS instant, customer_id, product FROM billing_periods WHERE cycle > 0
+    SELECT subscription_id, cycle, period_start AS instant FROM billing_periods WHERE cycle > 0
+    UNION
+    SELECT subscription_id, cycle + 1, period_end FROM billing_periods WHERE period_end <= clock()
 ),
 ends AS (
     SELECT subscription_id, cycle + 1 AS cycle, period_end AS instant, customer_id, product FROM billing_periods

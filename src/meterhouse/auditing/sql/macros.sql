@@ -27,6 +27,9 @@ CREATE OR REPLACE TEMP MACRO number_text(number) AS rtrim(rtrim(CAST(number AS V
 CREATE OR REPLACE TEMP MACRO unix_seconds(instant) AS
     CAST(CAST(epoch_us(instant) AS DECIMAL(19, 0)) * CAST(0.000001 AS DECIMAL(7, 6)) AS DECIMAL(38, 12));
 
+-- Days that the clock has not seen end are not metered; without a clock, all days are.
+CREATE OR REPLACE TEMP MACRO is_metered(day) AS day < coalesce(CAST(clock() AS DATE), DATE 'infinity');
+
 -- Units of `quantity` that lie above `over` and up to `up_to`.
 CREATE OR REPLACE TEMP MACRO units_within(quantity, over, up_to) AS
     greatest(least(quantity, coalesce(up_to, quantity)) - over, 0);

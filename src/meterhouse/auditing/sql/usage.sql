@@ -14,6 +14,11 @@ expected AS (
     UNION
     SELECT c.subscription_id, c.cycle, m.meter, c.customer_id, c.period_start, c.period_end
     FROM open_cycles AS c JOIN of_credits AS m USING (subscription_id)
+    UNION
+    -- A meter whose credits were used up by now may have been measured for their sake.
+    SELECT c.subscription_id, c.cycle, u.meter, c.customer_id, c.period_start, c.period_end
+    FROM open_cycles AS c JOIN usage AS u USING (subscription_id, cycle)
+    SEMI JOIN all_entries AS k ON k.subscription_id = u.subscription_id AND k.meter = u.meter
     UNION ALL
     SELECT u.subscription_id, u.cycle, u.meter, u.customer_id, u.period_start, u.period_end
     FROM usage AS u JOIN billed_cycles AS b USING (subscription_id, cycle) WHERE b.is_final

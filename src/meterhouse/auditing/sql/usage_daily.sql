@@ -34,7 +34,7 @@ compared AS (
         {'sum': a."sum", 'min': a."min", 'max': a."max", 'last': a.last_event.number,
             'last_timestamp': a.last_event.moment.timestamp, 'last_received_at': a.last_event.moment.received_at,
             'last_event_id': a.last_event.moment.event_id, 'distinct_values': a.distinct_values} AS state
-    FROM (FROM usage_daily WHERE date < first_day_not_metered()) AS s FULL JOIN again AS a USING (meter, customer_id, date, slice_start, attributed)
+    FROM (FROM usage_daily WHERE is_metered(date)) AS s FULL JOIN again AS a USING (meter, customer_id, date, slice_start, attributed)
 )
 SELECT
     *,

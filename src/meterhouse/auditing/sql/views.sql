@@ -7,7 +7,7 @@ SELECT
 FROM events AS e
 LEFT JOIN customers AS by_id ON by_id.customer_id = e.customer_id
 LEFT JOIN customers AS by_external ON by_external.external_id = e.external_customer_id
-WHERE e.date < first_day_not_metered();
+WHERE is_metered(e.date);
 
 CREATE OR REPLACE TEMP VIEW all_invoices AS
 SELECT *, true AS is_final FROM invoices UNION ALL SELECT *, false FROM draft_invoices;

@@ -1,0 +1,237 @@
+"""No value can be altered unnoticed: for each check, one row is changed by the smallest step and found."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+import polars as pl
+import pytest
+
+from meterhouse.auditing import CHECKS, NOTICES, Finding
+from meterhouse.auditing.audit import prepare
+from meterhouse.catalog import read_project
+from meterhouse.tables import WAREHOUSE
+from meterhouse.warehouse import Warehouse
+from tests.oracle.engine import audit_frames, register
+from tests.oracle.projects import bill_twice
+
+if TYPE_CHECKING:
+    from meterhouse.money import Rounding
+
+Tables = dict[str, pl.DataFrame]
+
+ALTERATIONS: Final = """
+    check            | table                | changed                  | row
+    landed_files     | landed_files         | records                  | true
+    landed_files     | landed_files         | duplicates               | true
+    landed_files     | landed_files         | DROP                     | true
+    landed_files     | events               | DROP                     | true
+    landed_files     | rejected_events      | DROP                     | true
+    landed_files     | event_duplicates     | DROP                     | true
+    landed_files     | event_conflicts      | DROP                     | true
+    events           | events               | REPEAT                   | true
+    events           | events               | date                     | true
+    events_by_day    | usage_daily          | skipped                  | true
+    events_by_day    | usage_daily          | DROP                     | events > 0
+    events_by_day    | events               | DROP                     | true
+    usage_daily      | usage_daily          | events                   | true
+    usage_daily      | usage_daily          | skipped                  | true
+    usage_daily      | usage_daily          | sum                      | meter = 'tokens'
+    usage_daily      | usage_daily          | min                      | meter = 'least' AND events > 0
+    usage_daily      | usage_daily          | max                      | meter = 'most' AND events > 0
+    usage_daily      | usage_daily          | last                     | meter = 'level' AND events > 0
+    usage_daily      | usage_daily          | last_timestamp           | meter = 'level' AND events > 0
+    usage_daily      | usage_daily          | last_event_id            | meter = 'level' AND events > 0
+    usage_daily      | usage_daily          | distinct_values          | meter = 'plans' AND events > 0
+    usage_daily      | usage_daily          | customer_id              | true
+    usage_daily      | usage_daily          | attributed               | true
+    usage_daily      | usage_daily          | slice_start              | true
+    usage_daily      | usage_daily          | DROP                     | true
+    usage_daily      | events               | number_tokens            | name = 'call' AND number_tokens > 0
+    usage_daily      | events               | customer_id              | customer_id = 'ada'
+    usage_daily      | customers            | external_id              | customer_id = 'ada'
+    usage_daily      | billing_periods      | period_start             | cycle = 1
+    usage            | usage                | quantity                 | IS_OPEN AND quantity IS NOT NULL
+    usage            | usage                | events                   | IS_OPEN
+    usage            | usage                | skipped                  | true
+    usage            | usage                | customer_id              | IS_OPEN
+    usage            | usage                | period_end               | IS_OPEN
+    usage            | usage                | DROP                     | IS_OPEN
+    usage            | billing_periods      | DROP                     | IS_OPEN
+    late_usage       | usage                | FEWER EVENTS             | NOT IS_OPEN AND IS_ON_TIME
+    credit_grants    | draft_credit_entries | units                    | kind = 'granted'
+    credit_grants    | draft_credit_entries | rank                     | kind = 'granted'
+    credit_grants    | draft_credit_entries | DROP                     | kind = 'granted'
+    credit_grants    | credit_ledger        | units                    | kind = 'rolled_over'
+    credit_grants    | benefits             | units                    | IS_GRANTED
+    credit_entries   | credit_ledger        | units                    | kind = 'used'
+    credit_entries   | credit_ledger        | DROP                     | kind = 'used'
+    credit_entries   | credit_ledger        | units                    | kind = 'forfeited'
+    credit_entries   | credit_ledger        | units                    | kind = 'rolled_over'
+    credit_entries   | draft_credit_entries | units                    | kind = 'used'
+    credit_entries   | draft_credit_entries | REPEAT                   | kind = 'used'
+    credit_balances  | credit_ledger        | units                    | kind = 'granted'
+    credit_balances  | credit_ledger        | balance_after            | true
+    credit_balances  | credit_ledger        | REPEAT                   | kind = 'used'
+    credit_balances  | draft_credit_entries | balance_before           | true
+    credits_on_lines | invoice_lines        | credited                 | kind = 'usage'
+    credits_on_lines | draft_invoice_lines  | credited                 | kind = 'usage'
+    credits_on_lines | credit_ledger        | DROP                     | kind = 'used' AND IS_ON_LINE
+    charges          | draft_invoice_lines  | quantity                 | kind = 'usage' AND quantity IS NOT NULL
+    charges          | draft_invoice_lines  | included                 | kind = 'usage'
+    charges          | draft_invoice_lines  | credited                 | kind = 'usage'
+    charges          | draft_invoice_lines  | billed                   | kind = 'usage'
+    charges          | draft_invoice_lines  | unpriced                 | kind = 'usage'
+    charges          | draft_invoice_lines  | uncapped_minor_unrounded | kind = 'usage'
+    charges          | draft_invoice_lines  | amount_minor_unrounded   | kind = 'usage'
+    charges          | draft_invoice_lines  | amount_minor             | kind = 'usage'
+    charges          | draft_invoice_lines  | DROP                     | kind = 'usage'
+    charges          | estimates            | amount_minor             | true
+    charges          | estimates            | billed                   | true
+    charges          | estimates            | DROP                     | true
+    charges          | metered_prices       | included                 | IS_PRICING
+    charges          | tiers                | unit_amount_minor        | IS_PRICING
+    steps            | draft_rated_lines    | over                     | true
+    steps            | draft_rated_lines    | quantity                 | true
+    steps            | draft_rated_lines    | unit_amount_minor        | true
+    steps            | draft_rated_lines    | flat_amount_minor        | true
+    steps            | draft_rated_lines    | amount_minor_unrounded   | true
+    steps            | draft_rated_lines    | DROP                     | true
+    fees             | draft_invoice_lines  | amount_minor             | kind = 'fixed'
+    fees             | draft_invoice_lines  | period_end               | kind = 'fixed'
+    fees             | draft_invoice_lines  | DROP                     | kind = 'fixed'
+    lines            | invoice_lines        | quantity                 | kind = 'usage' AND quantity IS NOT NULL
+    lines            | invoice_lines        | billed                   | kind = 'usage'
+    lines            | invoice_lines        | uncapped_minor_unrounded | kind = 'usage'
+    lines            | invoice_lines        | amount_minor_unrounded   | kind = 'usage'
+    lines            | invoice_lines        | amount_minor             | kind = 'usage'
+    lines            | invoice_lines        | amount_minor             | kind = 'fixed'
+    lines            | rated_lines          | quantity                 | true
+    lines            | rated_lines          | unit_amount_minor        | quantity > 0
+    lines            | rated_lines          | amount_minor_unrounded   | true
+    lines            | rated_lines          | DROP                     | quantity > 0
+    lines            | usage                | DROP                     | HAS_FINAL_LINE
+    invoices         | invoices             | total_minor              | true
+    invoices         | invoices             | lines                    | true
+    invoices         | invoices             | is_zero                  | true
+    invoices         | invoices             | currency                 | lines > 0
+    invoices         | invoices             | DROP                     | lines > 0
+    invoices         | draft_invoices       | sequence                 | true
+    invoices         | invoice_lines        | line_no                  | true
+    invoices         | invoice_lines        | amount_minor             | true
+    invoices         | invoice_lines        | DROP                     | true
+    invoice_numbers  | invoices             | sequence                 | true
+    invoice_numbers  | invoices             | number                   | true
+    invoice_numbers  | invoices             | DROP                     | sequence = 2
+    invoice_numbers  | invoices             | REPEAT                   | sequence = 2
+    invoice_cycles   | invoices             | DROP                     | cycle = 1
+    invoice_cycles   | draft_invoices       | issued_at                | true
+    invoice_cycles   | draft_invoices       | customer_id              | true
+    invoice_cycles   | draft_invoices       | product                  | true
+    invoice_cycles   | draft_invoices       | REPEAT                   | true
+"""
+
+_WORDS: Final = {
+    "IS_OPEN": "(subscription_id, cycle) NOT IN (SELECT (subscription_id, cycle - 1) FROM invoices)",
+    "IS_ON_TIME": "meter = 'calls' AND events > 0 AND events = (SELECT count(*) FROM events AS e WHERE e.name = 'call' "
+    "AND e.customer_id = numbered.customer_id AND e.timestamp >= period_start AND e.timestamp < period_end)",
+    "IS_ON_LINE": "invoice_id || meter IN (SELECT invoice_id || meter FROM invoice_lines)",
+    "HAS_FINAL_LINE": "(subscription_id, cycle, meter) IN (SELECT (subscription_id, cycle - 1, meter) "
+    "FROM invoice_lines JOIN invoices USING (invoice_id) WHERE kind = 'usage')",
+    "IS_GRANTED": "(product, benefit_id) IN (SELECT (product, benefit_id) FROM draft_credit_entries "
+    "JOIN subscriptions USING (subscription_id))",
+    "IS_PRICING": "(product, price_id) IN (SELECT (product, price_id) FROM draft_invoice_lines "
+    "JOIN draft_invoices USING (invoice_id) WHERE kind = 'usage' AND billed > 0)",
+}
+
+
+def alterations() -> list[list[str]]:
+    lines = ALTERATIONS.strip().splitlines()[1:]
+    return [[cell.strip() for cell in line.split("|", maxsplit=3)] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """All stored tables after the two runs of a project."""
+    root = tmp_path_factory.mktemp("altered") / "project"
+    bill_twice(root, seed=0)
+    warehouse = Warehouse(str(read_project(root).warehouse))
+    return {name: warehouse.scan(name).collect() for name in WAREHOUSE}
+
+
+@pytest.fixture(scope="module")
+def unaltered(tables: Tables) -> dict[str, Finding]:
+    return {finding.check: finding for finding in audit_frames(tables)}
+
+
+@pytest.mark.parametrize(("check", "table", "changed", "row"), alterations())
+def test_one_altered_value_is_found(
+    tables: Tables, unaltered: dict[str, Finding], check: str, table: str, changed: str, row: str
+) -> None:
+    (finding,) = audit_frames({**tables, table: alter(tables, table, changed, row)}, [check])
+
+    assert unaltered[check].passed
+    assert finding.differing > unaltered[check].differing
+    assert finding.examples
+    assert finding.passed == (check in NOTICES)
+
+
+def test_every_check_can_fail() -> None:
+    assert {check for check, *_ in alterations()} == set(CHECKS)
+
+
+def test_rounding_is_the_settings_own() -> None:
+    """Half a minor unit goes up by one rule and to the even neighbour by the other."""
+    halves = [Decimal(half) for half in ("0.5", "1.5", "2.5", "-0.5", "-2.5", "2.500000000000000000000001", "2.4")]
+    roundings: tuple[Rounding, ...] = ("half_away_from_zero", "half_even")
+    rounded = {}
+    for rounding in roundings:
+        with duckdb.connect() as connection:
+            register(connection, {})
+            prepare(connection, rounding)
+            chosen = ", ".join(f"round_minor(CAST({half} AS DECIMAL(38, 24)))" for half in halves)
+            rounded[rounding] = connection.execute(f"SELECT {chosen}").fetchall()[0]
+
+    assert rounded == {"half_away_from_zero": (1, 2, 3, -1, -3, 3, 2), "half_even": (0, 2, 2, 0, -2, 3, 2)}
+
+
+def alter(tables: Tables, table: str, changed: str, row: str) -> pl.DataFrame:
+    """The table with one row altered: the first that `row` names, in SQL."""
+    numbered = tables[table].with_row_index("place")
+    for word, meaning in _WORDS.items():
+        row = row.replace(word, f"({meaning})")
+    with duckdb.connect() as connection:
+        register(connection, tables)
+        connection.register("numbered", numbered)
+        place = connection.execute(f"SELECT min(place) FROM numbered WHERE {row}").fetchall()[0][0]
+    assert place is not None, f"no row of {table} where {row}"
+    is_it = pl.col("place") == place
+    match changed:
+        case "DROP":
+            altered = numbered.filter(~is_it)
+        case "REPEAT":
+            altered = pl.concat([numbered, numbered.filter(is_it)])
+        case "FEWER EVENTS":
+            altered = numbered.with_columns(events=pl.col("events") - is_it.cast(pl.Int64))
+        case _:
+            other = next_value(pl.col(changed), numbered.schema[changed])
+            altered = numbered.with_columns(pl.when(is_it).then(other).otherwise(changed).alias(changed))
+    return altered.drop("place")
+
+
+def next_value(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Another value of the same type, the smallest step away."""
+    scale = dtype.scale if isinstance(dtype, pl.Decimal) else 0
+    steps: dict[type[pl.DataType], pl.Expr] = {
+        pl.Boolean: ~value,
+        pl.Date: value + timedelta(days=1),
+        pl.Datetime: value + timedelta(microseconds=1),
+        pl.Decimal: value + pl.lit(Decimal(1).scaleb(-scale), pl.Decimal(38, scale)),
+        pl.Int64: value.fill_null(0) + 1,
+        pl.List: pl.concat_list(value, pl.lit("other")),
+        pl.String: value + "1",
+    }
+    return steps[dtype.base_type()]
