@@ -186,7 +186,7 @@ def test_every_comparison_alike() -> None:
 def test_measured_alike() -> None:
     seen: set[tuple[str, str | None]] = set()
 
-    @settings(max_examples=80)
+    @settings(max_examples=60)
     @given(st.lists(sent, max_size=30), meters, periods)
     def measure(events: list[dict[str, Any]], made: dict[str, Meter], bounds: dict[str, set[datetime]]) -> None:
         seen.update((meter.aggregation.func, meter.aggregation.property) for meter in made.values())
