@@ -89,7 +89,7 @@ REFUSED: list[tuple[Reason, str]] = [
     ("bad_json", event('{"n": NaN}')),
     ("bad_json", event('{"n": Infinity}')),
     ("bad_json", event('{"t": "\\ud800"}')),
-    ("bad_json", event('{"n": ' + "[" * 5000 + "]" * 5000 + "}")),
+    ("bad_metadata", event('{"n": ' + "[" * 5000 + "]" * 5000 + "}")),
     ("bad_json", event() + event()),
     ("unknown_shape", "[1]"),
     ("unknown_shape", '"text"'),

@@ -10,16 +10,13 @@ from typing import Final, TypeAlias
 import msgspec
 import polars as pl
 
-from meterhouse.landing.reasons import Fault
+from meterhouse.landing.reasons import DEPTH, TOO_DEEP, Fault
 from meterhouse.landing.shapes import Faults
 from meterhouse.tables.columns import QUANTITY
 from meterhouse.tables.properties import TYPES, Kind
 
 LIMIT: Final = 10**15
 """Numbers are below this in size, so that sums cannot overflow (rule 1.7)."""
-
-DEPTH: Final = 100
-"""Objects and arrays inside each other. Beyond some hundreds Python itself gives up, depending on who called."""
 
 PLACES: Final = Decimal("1e-12")
 
@@ -68,9 +65,9 @@ def _object(text: str, place: int, faults: Faults) -> Properties:
         # Counting brackets is quick and says of nearly all that they are not deep.
         if text.count("{") + text.count("[") <= DEPTH or not _is_deep(properties):
             return properties
-        faults[place] = Fault("bad_metadata", f"it is nested more than {DEPTH} deep")
+        faults[place] = TOO_DEEP
     except RecursionError:
-        faults[place] = Fault("bad_metadata", f"it is nested more than {DEPTH} deep")
+        faults[place] = TOO_DEEP
     except msgspec.DecodeError as error:
         # The one thing that is out of range while decoding is a whole number of thousands of digits.
         faults[place] = Fault("number_out_of_range" if "out of range" in str(error) else "bad_metadata", str(error))

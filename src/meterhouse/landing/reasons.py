@@ -90,3 +90,8 @@ class Fault(NamedTuple):
     def explanation(self) -> str:
         """What was wrong, what was expected and how to mend it."""
         return EXPLANATIONS[self.reason].format(detail=self.detail)
+
+DEPTH: Final = 100
+"""Objects and arrays inside each other. Beyond some hundreds Python itself gives up, depending on who called."""
+
+TOO_DEEP: Final = Fault("bad_metadata", f"it is nested more than {DEPTH} deep")

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from meterhouse.landing.reasons import Fault
+from meterhouse.landing.reasons import TOO_DEEP, Fault
 
 POLAR_ONLY: Final = ("external_id", "organization_id", "parent_id", "member_id", "external_member_id")
 """Fields that only Polar's ingest has. All but the first say nothing that is metered and are accepted unused."""
@@ -124,7 +124,8 @@ def _fault_of(error: Exception) -> Fault:
     if isinstance(error, UnicodeDecodeError):
         return Fault("bad_utf8", detail)
     if isinstance(error, RecursionError):
-        return Fault("bad_json", "it is nested too deeply")
+        # Only metadata may nest. Where reading the line gives up differs between versions of Python; the reason must not.
+        return TOO_DEEP
     if not isinstance(error, msgspec.ValidationError):
         return Fault("bad_json", detail)
     if " - at `$.timestamp`" in detail:
