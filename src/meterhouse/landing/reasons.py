@@ -91,6 +91,7 @@ class Fault(NamedTuple):
         """What was wrong, what was expected and how to mend it."""
         return EXPLANATIONS[self.reason].format(detail=self.detail)
 
+
 DEPTH: Final = 100
 """Objects and arrays inside each other. Beyond some hundreds Python itself gives up, depending on who called."""
 

@@ -124,7 +124,7 @@ def _fault_of(error: Exception) -> Fault:
     if isinstance(error, UnicodeDecodeError):
         return Fault("bad_utf8", detail)
     if isinstance(error, RecursionError):
-        # Only metadata may nest. Where reading the line gives up differs between versions of Python; the reason must not.
+        # Only metadata may nest. Where reading gives up differs between versions of Python; the reason must not.
         return TOO_DEEP
     if not isinstance(error, msgspec.ValidationError):
         return Fault("bad_json", detail)
