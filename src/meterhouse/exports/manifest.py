@@ -65,4 +65,4 @@ def _totals(invoices: pl.DataFrame, lines: pl.DataFrame) -> dict[str, dict[str, 
 
 def _sums(table: pl.DataFrame, group: str, quantity: str) -> dict[str, str]:
     sums = table.group_by(group).agg(pl.col(quantity).sum()).sort(group)
-    return {name: str(total) for name, total in sums.iter_rows()}
+    return {name: f"{total:f}" for name, total in sums.iter_rows()}
