@@ -389,16 +389,21 @@ def overlapping(root: Path, *subscriptions: str, columns: str = "") -> list[tupl
     return [(row, said) for _, row, said in refusals(root, "\n".join([header, *rows]))]
 
 
-def test_two_subscriptions_that_would_bill_the_same_usage_are_not_both_taken(tmp_path: Path) -> None:
+def test_of_two_subscriptions_that_would_bill_the_same_usage_the_later_row_is_refused(tmp_path: Path) -> None:
+    """Also where it starts earlier: a row that is added pushes out none that may have been invoiced."""
     assert overlapping(tmp_path, "pro,2025-06-01,,", "pro,2025-01-01,,") == [
         (
-            1,
+            2,
             (
-                "'s1' would bill usage that 's2' bills already: their products have a meter in common, "
-                "and 's2' has no end. Let one start where the other ends"
+                "'s2' would bill usage that 's1' bills already: their products have a meter in common, "
+                "and 's1' runs from 2025-06-01T00:00:00Z on. Let one start where the other ends"
             ),
         )
     ]
+
+
+def test_a_subscription_may_end_where_one_of_an_earlier_row_starts(tmp_path: Path) -> None:
+    assert overlapping(tmp_path, "pro,2025-06-01,,", "seats,2025-01-01,,", "pro,2025-05-01,2025-06-01,at_once") == []
 
 
 def test_credits_of_a_meter_are_used_up_by_one_subscription_as_well(tmp_path: Path) -> None:
@@ -426,7 +431,7 @@ def test_a_subscription_that_ends_with_its_period_goes_on_until_then(tmp_path: P
             2,
             (
                 "'s2' would bill usage that 's1' bills already: their products have a meter in common, "
-                "and 's1' ends at 2025-03-15T00:00:00Z. Let one start where the other ends"
+                "and 's1' runs from 2025-01-15T00:00:00Z to 2025-03-15T00:00:00Z. Let one start where the other ends"
             ),
         )
     ]
@@ -443,7 +448,9 @@ def test_a_period_ends_where_its_timezone_has_it(tmp_path: Path) -> None:
         (row, said.partition(", and ")[2])
         for row, said in overlapping(tmp_path, ended, "seats,2025-04-01,,,Asia/Tokyo", columns=",timezone")
     ]
-    assert follows == [(2, "'s1' ends at 2025-03-31T22:00:00Z. Let one start where the other ends")]
+    assert follows == [
+        (2, "'s1' runs from 2024-12-31T23:00:00Z to 2025-03-31T22:00:00Z. Let one start where the other ends")
+    ]
     assert overlapping(tmp_path, ended, "seats,2025-04-01,,,Europe/Berlin", columns=",timezone") == []
 
 

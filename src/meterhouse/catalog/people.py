@@ -36,6 +36,7 @@ FORMATS: Final = ("csv", "jsonl", "parquet")
 _SURPLUS: Final = "surplus values"
 _UNREADABLE: Final = "unreadable line"
 _YEARS: Final = range(1900, 3000)
+_INSTANT: Final = "%Y-%m-%dT%H:%M:%SZ"
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -264,39 +265,61 @@ def _unusable(subscription: Subscription, project: Project, customers: set[str],
 
 
 def _reject_double_metering(checked: Checked, project: Project) -> None:
-    """Of two subscriptions that would bill the same usage of a customer at the same time, refuse the later one."""
-    ends = _ends(checked.frame())
+    """Of two subscriptions that would bill the same usage of a customer at the same time, refuse the later row.
+
+    Later in the file, not in time: a row that is added never pushes out one that may have been invoiced.
+    """
+    spans = _spans(checked.frame())
     meters = {name: product.metered() for name, product in project.catalog.products.items()}
     taken: dict[tuple[str, str], list[str]] = {}
-    for row in sorted(checked.accepted.values(), key=lambda row: (row["started_at"], row["subscription_id"])):
+    for subscription_id, row in list(checked.accepted.items()):
         keys = [(row["customer_id"], meter) for meter in sorted(meters[row["product"]])]
-        earlier = (other for key in keys for other in taken.get(key, []))
-        clash = next((other for other in earlier if ends[other] is None or row["started_at"] < ends[other]), None)
+        others = (other for key in keys for other in taken.get(key, []))
+        clash = next((other for other in others if spans[other].overlaps(spans[subscription_id])), None)
         if clash is not None:
-            checked.take_back(row["subscription_id"], _bills_twice(row["subscription_id"], clash, ends[clash]))
+            checked.take_back(subscription_id, _bills_twice(subscription_id, clash, spans[clash]))
             continue
         for key in keys:
-            taken.setdefault(key, []).append(row["subscription_id"])
+            taken.setdefault(key, []).append(subscription_id)
 
 
-def _ends(subscriptions: pl.DataFrame) -> dict[str, datetime | None]:
-    """When each subscription ends. One that ends with its period goes on after `ends_at` (rule 3.4)."""
+class Span(NamedTuple):
+    """When a subscription runs: `[start, end)`."""
+
+    start: datetime
+    end: datetime | None
+
+    def overlaps(self, other: Span) -> bool:
+        """Whether there is an instant in both."""
+        return (other.end is None or self.start < other.end) and (self.end is None or other.start < self.end)
+
+    def __str__(self) -> str:
+        end = "on" if self.end is None else f"to {self.end:{_INSTANT}}"
+        return f"from {self.start:{_INSTANT}} {end}"
+
+
+def _spans(subscriptions: pl.DataFrame) -> dict[str, Span]:
+    """When each subscription runs. One that ends with its period goes on after `ends_at` (rule 3.4)."""
     ends_at = pl.col("ends_at")
     last_periods = grid_periods(
         subscriptions.lazy()
         .filter(pl.col("end") == "period_end", ends_at.is_not_null())
         .drop("end")
         .with_columns(first=ends_at - _MICROSECOND, last=ends_at)
+    ).select("subscription_id", "end")
+    runs = (
+        subscriptions.lazy()
+        .drop("end")
+        .join(last_periods, on="subscription_id", how="left")
+        .select("subscription_id", "started_at", pl.coalesce("end", "ends_at"))
     )
-    with_period = dict(last_periods.select("subscription_id", "end").collect().iter_rows())
-    return dict(subscriptions.select("subscription_id", "ends_at").iter_rows()) | with_period
+    return {subscription_id: Span(start, end) for subscription_id, start, end in runs.collect().iter_rows()}
 
 
-def _bills_twice(subscription_id: str, other: str, end: datetime | None) -> str:
-    until = "has no end" if end is None else f"ends at {end:%Y-%m-%dT%H:%M:%SZ}"
+def _bills_twice(subscription_id: str, other: str, span: Span) -> str:
     return (
         f"'{subscription_id}' would bill usage that '{other}' bills already: their products have a meter in common, "
-        f"and '{other}' {until}. Let one start where the other ends"
+        f"and '{other}' runs {span}. Let one start where the other ends"
     )
 
 
