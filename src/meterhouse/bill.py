@@ -11,8 +11,7 @@ final are left out: what was billed stays as it was.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from typing import Final as Constant
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     from meterhouse.money import Rounding
 
-_NONE: Constant = pl.lit(0, pl.Int64)
+_NONE: Final = pl.lit(0, pl.Int64)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Books:
 
 
 @dataclass(frozen=True)
-class Final:
+class Billed:
     """What was billed already and never changes: tables as they are stored."""
 
     invoices: pl.LazyFrame
@@ -75,7 +74,7 @@ class Bill:
 
 
 def bill(
-    books: Books, usage_daily: pl.LazyFrame, final: Final, numbering: Numbering, as_of: datetime, rounding: Rounding
+    books: Books, usage_daily: pl.LazyFrame, final: Billed, numbering: Numbering, as_of: datetime, rounding: Rounding
 ) -> Bill:
     """Bill every cycle that is not final yet, as the clock `as_of` sees it (rule 4.6 gives the order).
 
@@ -110,7 +109,7 @@ def bill(
     )
 
 
-def _to_measure(periods: pl.LazyFrame, books: Books, final: Final) -> pl.LazyFrame:
+def _to_measure(periods: pl.LazyFrame, books: Books, final: Billed) -> pl.LazyFrame:
     """Cycles that are not final yet, with each meter that their product prices or grants credits of.
 
     A meter whose credits were carried over is among them, even where the product has it no more: they must not be lost.
@@ -129,12 +128,12 @@ def _unmeasured(to_measure: pl.LazyFrame, meters: pl.LazyFrame) -> pl.LazyFrame:
     return conform(gone.with_columns(quantity=pl.lit(None, QUANTITY), events=_NONE, skipped=_NONE), Usage)
 
 
-def _final_cycles(final: Final) -> pl.LazyFrame:
+def _final_cycles(final: Billed) -> pl.LazyFrame:
     """Cycles whose usage is on a final invoice: that of the boundary where the cycle ended."""
     return final.invoices.select("subscription_id", cycle=pl.col("cycle") - 1)
 
 
-def _frozen_usage(final: Final) -> pl.LazyFrame:
+def _frozen_usage(final: Billed) -> pl.LazyFrame:
     return final.usage.join(_final_cycles(final), on=["subscription_id", "cycle"], how="semi")
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from meterhouse.bill import Bill, Books, bill
-from meterhouse.bill import Final as Billed
+from meterhouse.bill import Bill, Billed, Books, bill
 from meterhouse.catalog import Aggregation, Meter, Product
 from meterhouse.catalog.rows import meter_rows, product_rows
 from meterhouse.invoicing import Numbering

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import pytest
 
-from meterhouse.bill import Books, bill
-from meterhouse.bill import Final as Billed
+from meterhouse.bill import Billed, Books, bill
 from meterhouse.catalog import read_people, read_project
 from meterhouse.invoicing import Numbering, billing_periods
 from meterhouse.metering import combine, cuts_within_days, measure_daily

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 _PERIOD: Final = ("period_start", "period_end")
 _KEY: Final = ("subscription_id", "cycle")
+_REVISION: Final = "0"
+"""Of every invoice: a final one is never made again."""
 _NO_UNITS: Final = pl.lit(0, dtype=QUANTITY)
 
 
-def invoice_id(subscription_id: pl.Expr, cycle: pl.Expr, revision: int = 0) -> pl.Expr:
+def invoice_id(subscription_id: pl.Expr, cycle: pl.Expr) -> pl.Expr:
     """The id of an invoice: readable, unique, and the same in every run (rule 7.2)."""
     escaped = subscription_id.str.replace_all("%", "%25", literal=True).str.replace_all("/", "%2F", literal=True)
-    return pl.concat_str(escaped, cycle.cast(pl.String), pl.lit(str(revision)), separator="/")
+    return pl.concat_str(escaped, cycle.cast(pl.String), pl.lit(_REVISION), separator="/")
 
 
 def bill_lines(

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from meterhouse.bill import Bill, Books, bill
-from meterhouse.bill import Final as Billed
+from meterhouse.bill import Bill, Billed, Books, bill
 from meterhouse.errors import ProjectError
 from meterhouse.invoicing import Numbering
 from meterhouse.planning.ranges import told_where
