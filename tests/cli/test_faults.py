@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -150,9 +152,14 @@ def test_other_faults_of_the_engine_are_left_as_they_are() -> None:
         pl.DataFrame({"n": ["1"]}).select(pl.lit(10).cast(pl.Decimal(38, 0)).cast(pl.Decimal(38, 38)))
 
 
-def test_ctrl_c_says_that_nothing_is_broken(copy: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), RuntimeError("Query interrupted")])
+def test_ctrl_c_says_that_nothing_is_broken(
+    copy: Commands, monkeypatch: pytest.MonkeyPatch, raised: BaseException
+) -> None:
+    """DuckDB has a word of its own for it."""
+
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise raised
 
     monkeypatch.setattr("meterhouse.planning.run", interrupted)
     ended = copy("run", *THROUGH)
@@ -202,3 +209,19 @@ def test_the_project_is_found_from_a_folder_inside_it(example: Commands) -> None
         check=False,
     )
     assert (ended.returncode, ended.stdout.startswith("Example\n"), ended.stderr) == (0, True, "")
+
+
+def test_ctrl_c_stops_a_long_query(example: Commands) -> None:
+    forever = "SELECT sum(a.i * b.i) FROM range(1000000000) a(i), range(1000000000) b(i)"
+    running = subprocess.Popen(
+        [sys.executable, "-m", "meterhouse", "--project", str(example.project), "sql", forever],
+        env={"PYTHONPATH": str(ROOT / "src"), "PATH": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(3)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert (running.returncode, out) == (130, "")
+    assert err == "Stopped. Nothing is half done: the next run goes on from here.\n"

@@ -16,6 +16,7 @@ from meterhouse.errors import MeterhouseError
 INTERRUPTED: Final = 130
 UNEXPECTED: Final = 70
 _DEBUG: Final = "METERHOUSE_DEBUG"
+_DUCKDB_INTERRUPTED: Final = "Query interrupted"
 
 
 class TellingGroup(TyperGroup):
@@ -29,6 +30,11 @@ class TellingGroup(TyperGroup):
             tell(fault, as_json=ctx.obj is not None and ctx.obj.as_json)
             raise typer.Exit(fault.exit_code) from None
         except KeyboardInterrupt:
+            tell_interrupted()
+            raise typer.Exit(INTERRUPTED) from None
+        except RuntimeError as fault:
+            if str(fault) != _DUCKDB_INTERRUPTED:
+                raise
             tell_interrupted()
             raise typer.Exit(INTERRUPTED) from None
 

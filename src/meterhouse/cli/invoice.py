@@ -177,13 +177,12 @@ def _step(step: Row, line: Row, currency: str) -> list[str | Text]:
 
 def _tier(step: Row, line: Row) -> str:
     """Which units a step prices. A volume price takes all of them, at the tier that their total falls in."""
-    bounds = f"above {quantity(step['over'])}" if step["over"] else ""
-    if step["up_to"] is not None:
-        bounds = f"{bounds} up to {quantity(step['up_to'])}".strip()
-    if not bounds:
-        return "priced"
-    takes_all = step["over"] and step["quantity"] == line["billed"]
-    return f"all, as {quantity(line['billed'])} is {bounds}" if takes_all else bounds
+    over, up_to = step["over"], step["up_to"]
+    if over and step["quantity"] == line["billed"]:
+        return f"all, being above {quantity(over)}"
+    if up_to is not None:
+        return f"then up to {quantity(up_to)}" if over else f"up to {quantity(up_to)}"
+    return f"above {quantity(over)}" if over else "priced"
 
 
 def _dim(name: str, number: str = "", price: str = "", amount: str = "") -> list[str | Text]:

@@ -74,7 +74,10 @@ def show(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Explain one invoice: quantities, what was included and credited, price steps, cap, rounding, credits."""
+    """Explain one invoice, line by line.
+
+    Quantities, what was included and credited, each price step, the cap, the rounding, and the credits.
+    """
     session = session_of(context)
     warehouse = session.warehouse(session.project())
     head = _head(warehouse, invoice, session)

@@ -114,7 +114,11 @@ AsJson = Annotated[bool, typer.Option("--json", callback=_note_json, help="Print
 Limit = Annotated[
     int | None,
     typer.Option(
-        "--limit", min=0, help="Most rows to show; 0 shows all. 40 on screens, all as JSON.", show_default=False
+        "--limit",
+        metavar="ROWS",
+        min=0,
+        help="Most rows to show; 0 shows all. 40 on screens, all as JSON.",
+        show_default=False,
     ),
 ]
 CustomerOption = Annotated[

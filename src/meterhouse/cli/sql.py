@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,7 @@ PrintOption = Annotated[
 
 _LEAVE = frozenset({"exit", "quit", ".exit", ".quit", "\\q"})
 _RECORDS = 10
+_WAKES = 0.1
 _NUMBERS = ("int", "uint", "decimal", "float", "double", "halffloat")
 
 
@@ -74,12 +76,26 @@ def _ask(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table | None:
     """The result of the last statement; None where it has none."""
     import duckdb
 
-    try:
+    def answer() -> pa.Table | None:
         relation: duckdb.DuckDBPyRelation | None = connection.sql(query)
         return None if relation is None else relation.to_arrow_table()
-    except duckdb.Error as fault:
-        message = f"DuckDB: {fault}"
-        raise MeterhouseError(message) from None
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(answer)
+        try:
+            # Waiting without end would not be woken by Ctrl-C: Polars has the system go on with waits that it broke.
+            while not running.done():
+                wait([running], timeout=_WAKES)
+            return running.result()
+        except KeyboardInterrupt:
+            # DuckDB forgets an interrupt that comes before it has begun.
+            while not running.done():
+                connection.interrupt()
+                wait([running], timeout=_WAKES)
+            raise
+        except duckdb.Error as fault:
+            message = f"DuckDB: {fault}"
+            raise MeterhouseError(message) from None
 
 
 def _prompt(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
@@ -110,7 +126,6 @@ def _prompt(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None
         except MeterhouseError as fault:
             console(err=True).print(str(fault), style="red")
         except KeyboardInterrupt:
-            connection.interrupt()
             screen.print("\n(query stopped)", style="dim")
 
 

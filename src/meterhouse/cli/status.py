@@ -240,5 +240,6 @@ def _next(found: dict[str, Any], session: Session) -> list[tuple[str, str]]:
     return [
         (session.command("invoices list"), "all invoices and drafts"),
         (session.command("usage --by customer"), "who used what"),
+        (session.command('sql "FROM unbilled_usage"'), "usage that no price bills, and why"),
         (session.command("audit"), "everything computed again by another engine"),
     ]
