@@ -160,6 +160,18 @@ def test_a_file_that_cannot_be_read_at_all_stops_the_reading(tmp_path: Path, nam
         read_people(read_project(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [("", "found nothing"), ("customer_id,name,name\nada,Ada,Bob\n", "found name more than once")],
+)
+def test_the_first_line_of_csv_names_each_column_once(tmp_path: Path, content: str, found: str) -> None:
+    with pytest.raises(ProjectError) as refused:
+        people(tmp_path, content)
+    assert str(refused.value) == (
+        f"customers.csv: expected a first line that names each column once; {found}. Mend the first line."
+    )
+
+
 # --- Customers --------------------------------------------------------------------------------------------------------
 
 

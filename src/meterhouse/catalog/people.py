@@ -342,7 +342,9 @@ def _rows(path: Path) -> Iterator[Row]:
         match path.suffix:
             case ".csv":
                 with path.open(encoding="utf-8-sig", newline="") as file:
-                    yield from map(Row, count(1), csv.DictReader(file, restkey=_SURPLUS, strict=True))
+                    reader = csv.DictReader(file, restkey=_SURPLUS, strict=True)
+                    _refuse_unclear_columns(list(reader.fieldnames or []), path)
+                    yield from map(Row, count(1), reader)
             case ".jsonl":
                 with path.open(encoding="utf-8-sig") as file:
                     yield from (Row(number, _json_object(line)) for number, line in enumerate(file, 1) if line.strip())
@@ -351,6 +353,15 @@ def _rows(path: Path) -> Iterator[Row]:
     except (OSError, UnicodeDecodeError, csv.Error, pl.exceptions.PolarsError) as fault:
         message = f"{path.name}: cannot be read as {path.suffix.removeprefix('.')}: {fault}"
         raise ProjectError(message) from None
+
+
+def _refuse_unclear_columns(names: list[str], path: Path) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if names and not repeated:
+        return
+    found = f"found {', '.join(repeated)} more than once" if repeated else "found nothing"
+    message = f"{path.name}: expected a first line that names each column once; {found}. Mend the first line."
+    raise ProjectError(message)
 
 
 def _json_object(line: str) -> dict[str, Any]:
