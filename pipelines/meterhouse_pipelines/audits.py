@@ -13,8 +13,8 @@ from meterhouse.warehouse import connect
 from meterhouse_pipelines.reporting import table_of
 from meterhouse_pipelines.resources import ProjectFolder
 
-LANDING: Final = {"landed_files": "landed_files", "events": "events"}
-"""Checks that hold before anything is metered, with their assets."""
+LANDING: Final = {"landed_files": "events", "events": "events"}
+"""Checks that hold before anything is metered, with their assets. Both are of events, where they hold metering up."""
 
 METERING: Final = {"events_by_day": "usage_daily", "usage_daily": "usage_daily"}
 """Checks of metering, which need the cycles' boundaries and so hold only after billing."""

@@ -1,7 +1,7 @@
 """When what runs. Everything is stopped until somebody starts it: opening the user interface changes nothing."""
 
 import hashlib
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -35,19 +35,17 @@ cycle_end = dg.define_asset_job(
     tags=_ONE_WAREHOUSE,
 )
 
-daily_schedule = dg.build_schedule_from_partitioned_job(
-    daily,
-    name="daily_at_01",
-    description="Yesterday (UTC), an hour after it is over.",
-    hour_of_day=1,
-)
 
-cycle_end_schedule = dg.build_schedule_from_partitioned_job(
-    cycle_end,
-    name="cycle_end_at_02",
-    description="The cycles that ended by yesterday (UTC), an hour after its usage is metered.",
-    hour_of_day=2,
-)
+@dg.schedule(job=daily, cron_schedule="0 1 * * *", execution_timezone="UTC")
+def daily_at_01(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Yesterday (UTC), an hour after it is over."""
+    return dg.RunRequest(partition_key=_day_before(context.scheduled_execution_time))
+
+
+@dg.schedule(job=cycle_end, cron_schedule="0 2 * * *", execution_timezone="UTC")
+def cycle_end_at_02(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """The cycles that ended by yesterday (UTC), an hour after its usage is metered."""
+    return dg.RunRequest(partition_key=_day_before(context.scheduled_execution_time))
 
 
 @dg.sensor(job=daily, minimum_interval_seconds=300)
@@ -65,10 +63,12 @@ def new_inputs(context: dg.SensorEvaluationContext, project: ProjectFolder) -> d
         return dg.SkipReason("A run is at it.")
     if len(runs) >= ATTEMPTS:
         return dg.SkipReason(f"{ATTEMPTS} runs failed on these inputs. Mend what their logs say.")
-    yesterday = project.clock().astimezone(UTC).date() - timedelta(days=1)
-    return dg.RunRequest(
-        run_key=f"{inputs}-{len(runs)}", partition_key=yesterday.isoformat(), tags={INPUTS_TAG: inputs}
-    )
+    day = _day_before(project.clock())
+    return dg.RunRequest(run_key=f"{inputs}-{len(runs)}", partition_key=day, tags={INPUTS_TAG: inputs})
+
+
+def _day_before(instant: datetime) -> str:
+    return (instant.astimezone(UTC).date() - timedelta(days=1)).isoformat()
 
 
 def inputs_digest(project: Project, warehouse: Warehouse) -> str:

@@ -1,7 +1,6 @@
 """Billing: cycles into invoices, and the audit of all that was computed.
 
-Partition D of `invoices` holds what bills a cycle whose last day, in UTC, is D. The other tables have no partitions: a
-run brings them up to its clock as a whole, and an event for each of their days would cost more than all the billing.
+Partition D holds what ends with D, the last day of a cycle in UTC. Drafts have no partitions: they are as of now.
 """
 
 from collections.abc import Iterator
@@ -41,19 +40,13 @@ _PRICES: Final = ["products", "fixed_prices", "metered_prices", "tiers"]
 
 @dg.multi_asset(
     specs=[
-        table_spec("billing_periods", _GROUP, ["subscriptions"]),
-        table_spec("usage", _GROUP, ["billing_periods", "meters", "usage_daily"]),
-        table_spec("credit_ledger", _GROUP, ["usage", "benefits"]),
-        table_spec("rated_lines", _GROUP, ["usage", "credit_ledger", *_PRICES]),
-        table_spec("invoice_lines", _GROUP, ["rated_lines", "credit_ledger"]),
-        table_spec("invoices", _GROUP, ["invoice_lines", _USAGE], daily=True),
-        table_spec("draft_credit_entries", _DRAFTS, ["usage", "benefits"], note=_DRAFT),
-        table_spec("draft_rated_lines", _DRAFTS, ["usage", "draft_credit_entries", *_PRICES], note=_DRAFT),
-        table_spec("draft_invoice_lines", _DRAFTS, ["draft_rated_lines", "draft_credit_entries"], note=_DRAFT),
-        table_spec("draft_invoices", _DRAFTS, ["draft_invoice_lines"], note=_DRAFT),
-        table_spec("estimates", _DRAFTS, ["usage", "draft_credit_entries", *_PRICES], note="What is open now."),
+        table_spec("billing_periods", _GROUP, ["subscriptions"], daily=True),
+        table_spec("usage", _GROUP, ["billing_periods", "meters", _USAGE], daily=True),
+        table_spec("credit_ledger", _GROUP, ["usage", "benefits"], daily=True),
+        table_spec("rated_lines", _GROUP, ["usage", "credit_ledger", *_PRICES], daily=True),
+        table_spec("invoice_lines", _GROUP, ["rated_lines", "credit_ledger"], daily=True),
+        table_spec("invoices", _GROUP, ["invoice_lines"], daily=True),
     ],
-    can_subset=True,
     backfill_policy=at_once,
     pool=POOL,
 )
@@ -70,7 +63,7 @@ def billing(context: dg.AssetExecutionContext, project: ProjectFolder) -> Iterat
         through = _through(keys, warehouse, project.clock())
         # It takes the warehouse's lock itself.
         report = run(project.read(), through, project.clock(), LoggedProgress(context.log))
-    count_days(context, "invoices", keys, rows_by_day(warehouse.scan("invoices"), _last_day("issued_at")))
+    _report_days(context, keys, warehouse)
     for table in selected(context):
         found = stored_metadata(warehouse, table, watch) | _clock(report) | _amounts(table, keys, warehouse, report)
         yield dg.MaterializeResult(asset_key=table, metadata=found)
@@ -88,14 +81,27 @@ def _last_day(end: str) -> pl.Expr:
     return (pl.col(end) - pl.duration(microseconds=1)).dt.date()
 
 
+def _report_days(context: dg.AssetExecutionContext, keys: list[date], warehouse: Warehouse) -> None:
+    """Rows of each day, by the boundary that they end at."""
+    invoices = warehouse.scan("invoices").select("invoice_id", "issued_at")
+    ends = {
+        "billing_periods": (warehouse.scan("billing_periods"), "period_end"),
+        "usage": (warehouse.scan("usage"), "period_end"),
+        "credit_ledger": (warehouse.scan("credit_ledger"), "period_end"),
+        "rated_lines": (warehouse.scan("rated_lines").join(invoices, on="invoice_id"), "issued_at"),
+        "invoice_lines": (warehouse.scan("invoice_lines").join(invoices, on="invoice_id"), "issued_at"),
+        "invoices": (invoices, "issued_at"),
+    }
+    for table, (rows, end) in ends.items():
+        count_days(context, table, keys, rows_by_day(rows, _last_day(end)))
+
+
 def _clock(report: RunReport) -> dict[str, dg.MetadataValue]:
     return {"clock": dg.MetadataValue.text(report.as_of.isoformat())}
 
 
 def _amounts(table: str, keys: list[date], warehouse: Warehouse, report: RunReport) -> dict[str, dg.MetadataValue]:
     """What there is to say of invoices: totals by currency, and who pays most."""
-    if table == "draft_invoices":
-        return {"total": totals(warehouse.scan(table))}
     if table != "invoices":
         return {}
     invoices = warehouse.scan("invoices")
@@ -119,6 +125,26 @@ def _top_customers(invoices: pl.LazyFrame, warehouse: Warehouse) -> pl.DataFrame
     return named.sort("total_minor", "customer_id", descending=[True, False]).collect()
 
 
+@dg.multi_asset(
+    specs=[
+        table_spec("draft_credit_entries", _DRAFTS, ["usage", "benefits"], note=_DRAFT),
+        table_spec("draft_rated_lines", _DRAFTS, ["usage", "draft_credit_entries", *_PRICES], note=_DRAFT),
+        table_spec("draft_invoice_lines", _DRAFTS, ["draft_rated_lines", "draft_credit_entries"], note=_DRAFT),
+        # After `invoices`: it is the same run of the main job that writes the drafts, and it must be over.
+        table_spec("draft_invoices", _DRAFTS, ["draft_invoice_lines", "invoices"], note=_DRAFT),
+        table_spec("estimates", _DRAFTS, ["usage", "draft_credit_entries", *_PRICES], note="What is open now."),
+    ]
+)
+def drafts(context: dg.AssetExecutionContext, project: ProjectFolder) -> Iterator[dg.MaterializeResult[None]]:
+    """Show the drafts and estimates that billing left."""
+    watch = Watch()
+    warehouse = project.warehouse()
+    for table in selected(context):
+        found = stored_metadata(warehouse, table, watch)
+        shown = {"total": totals(warehouse.scan(table))} if table == "draft_invoices" else {}
+        yield dg.MaterializeResult(asset_key=table, metadata=found | shown)
+
+
 _ASSETS: Final = audits.METERING | audits.BILLING
 
 
@@ -131,7 +157,6 @@ _ASSETS: Final = audits.METERING | audits.BILLING
             asset="invoices",
             description="Every check of the audit passes, those of metering among them: nothing is exported otherwise.",
             blocking=True,
-            additional_deps=["draft_invoices", "draft_credit_entries", "estimates"],
         ),
     ],
     compute_kind="duckdb",

@@ -8,7 +8,6 @@ import polars as pl
 
 from meterhouse.landing import LandingReport
 from meterhouse.planning import land
-from meterhouse.warehouse import Warehouse
 from meterhouse_pipelines import audits
 from meterhouse_pipelines.partitions import at_once, keys_of
 from meterhouse_pipelines.reporting import (
@@ -26,40 +25,41 @@ from meterhouse_pipelines.reporting import (
 from meterhouse_pipelines.resources import ProjectFolder
 
 _GROUP = "landing"
+_SET_ASIDE = [
+    table_spec(table, _GROUP, ["landed_files"]) for table in ("rejected_events", "event_duplicates", "event_conflicts")
+]
 _COUNTS = ("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers")
 
 
-@dg.multi_asset(
-    specs=[
-        table_spec("landed_files", _GROUP),
-        table_spec("events", _GROUP, ["landed_files"], daily=True),
-        table_spec("rejected_events", _GROUP, ["landed_files"]),
-        table_spec("event_duplicates", _GROUP, ["landed_files"]),
-        table_spec("event_conflicts", _GROUP, ["landed_files"]),
-    ],
-    can_subset=True,
-    backfill_policy=at_once,
-    pool=POOL,
-)
+@dg.multi_asset(specs=[table_spec("landed_files", _GROUP), *_SET_ASIDE], pool=POOL)
 def landing(context: dg.AssetExecutionContext, project: ProjectFolder) -> Iterator[dg.MaterializeResult[None]]:
     """Land every file that was not landed before, whatever days its events are of."""
     watch = Watch()
     with project.writing() as (definitions, warehouse):
         report = land(definitions, warehouse, project.clock(), LoggedProgress(context.log))
-        _report_days(context, warehouse, report)
         for table in selected(context):
             found = stored_metadata(warehouse, table, watch)
             yield dg.MaterializeResult(asset_key=table, metadata=found | _landed(report))
 
 
-def _report_days(context: dg.AssetExecutionContext, warehouse: Warehouse, report: LandingReport) -> None:
-    if dg.AssetKey("events") not in context.selected_asset_keys:
-        return
+@dg.multi_asset(
+    name="events_by_day",
+    specs=[table_spec("events", _GROUP, ["landed_files"], daily=True)],
+    backfill_policy=at_once,
+    pool=POOL,
+)
+def events(context: dg.AssetExecutionContext, project: ProjectFolder) -> dg.MaterializeResult[None]:
+    """Show what was landed, by the day of the events; landing itself knows no days, as a file may hold any."""
+    watch = Watch()
     keys = keys_of(context)
-    events = warehouse.scan("events").select("date", "file_id")
-    new = events.filter(pl.col("file_id").is_in(report.files["file_id"].implode()))
-    count_days(context, "events", keys, rows_by_day(events, pl.col("date")))
-    note_other_days(context, "events", keys, rows_by_day(new, pl.col("date")))
+    warehouse = project.warehouse()
+    last = warehouse.scan("landed_files").filter(pl.col("landed_at") == pl.col("landed_at").max()).select("file_id")
+    stored = warehouse.scan("events").select("date", "file_id")
+    rows = rows_by_day(stored, pl.col("date"))
+    touched = rows_by_day(stored.join(last, on="file_id", how="semi"), pl.col("date"))
+    count_days(context, "events", keys, rows)
+    note_other_days(context, "events", keys, {day: rows[day] for day in touched})
+    return dg.MaterializeResult(metadata=stored_metadata(warehouse, "events", watch))
 
 
 def _landed(report: LandingReport) -> dict[str, dg.MetadataValue]:
