@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final, get_args
 import pytest
 
 from meterhouse.catalog import Aggregation, Clause, Filter, FixedPrice, MeterCredits, TieredPrice, UnitPrice
-from meterhouse.catalog.people import FORMATS, Subscription
+from meterhouse.catalog.people import Subscription
 from meterhouse.catalog.products import Price
+from meterhouse.catalog.row_files import FORMATS
 from meterhouse.credits.burn_down import _KINDS as ENTRIES
 from meterhouse.landing.reasons import Reason
 from meterhouse.money import Rounding

@@ -127,12 +127,12 @@ def test_people_are_read_from_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ([], "expected one of customers.csv, customers.jsonl or customers.parquet; found none."),
+        ([], "expected one of customers.csv, customers.jsonl or customers.parquet; found none. Keep one."),
         (
             ["customers.csv", "customers.jsonl"],
             (
                 "expected one of customers.csv, customers.jsonl or customers.parquet; "
-                "found customers.csv and customers.jsonl."
+                "found customers.csv and customers.jsonl. Keep one."
             ),
         ),
     ],

@@ -5,39 +5,30 @@ A bad row is refused with file, row and reason, and the others go on.
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from itertools import count
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema, model_validator
 
 from meterhouse.catalog.faults import explained
+from meterhouse.catalog.row_files import SURPLUS, UNREADABLE, Row, find_file, rows_of
 from meterhouse.catalog.settings import Timezone
-from meterhouse.errors import ProjectError
-from meterhouse.periods import Interval, calendar_anchor, grid_periods
+from meterhouse.catalog.spans import Span, spans_of
+from meterhouse.periods import Interval, calendar_anchor
 from meterhouse.tables import Customers, RejectedRows, Subscriptions, schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import dataframely as dy
 
     from meterhouse.catalog.project import Project
 
-FORMATS: Final = ("csv", "jsonl", "parquet")
-
-_SURPLUS: Final = "surplus values"
-_UNREADABLE: Final = "unreadable line"
 _YEARS: Final = range(1900, 3000)
-_INSTANT: Final = "%Y-%m-%dT%H:%M:%SZ"
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def _time(value: object) -> datetime:
@@ -64,10 +55,10 @@ class _Record(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _is_readable(cls, record: dict[str, Any]) -> dict[str, Any]:
-        if _UNREADABLE in record:
+        if UNREADABLE in record:
             message = "expected a JSON object, on a line of its own"
             raise ValueError(message)
-        if _SURPLUS in record:
+        if SURPLUS in record:
             message = "has more values than the file has columns; put quotes around a value that has a comma"
             raise ValueError(message)
         return record
@@ -148,14 +139,6 @@ class Subscription(_Record):
         }
 
 
-class Row(NamedTuple):
-    """A row as its file has it."""
-
-    number: int
-    """From 1."""
-    record: dict[str, Any]
-
-
 @dataclass
 class Checked:
     """Rows that can be used, and those that cannot."""
@@ -199,10 +182,10 @@ def read_people(project: Project) -> dict[str, pl.DataFrame]:
 
 
 def _read_customers(root: Path) -> Checked:
-    path = _find(root, "customers")
+    path = find_file(root, "customers")
     checked = Checked(Customers, path.name)
     external: dict[str, str] = {}
-    for row in _rows(path):
+    for row in rows_of(path):
         try:
             customer = Customer.model_validate(_given(row)).row()
         except ValidationError as invalid:
@@ -226,9 +209,9 @@ def _given(row: Row) -> dict[str, Any]:
 
 
 def _read_subscriptions(project: Project, customers: set[str]) -> Checked:
-    path = _find(project.root, "subscriptions")
+    path = find_file(project.root, "subscriptions")
     checked = Checked(Subscriptions, path.name)
-    for row in _rows(path):
+    for row in rows_of(path):
         try:
             subscription = Subscription.model_validate(_with_defaults(_given(row), project))
         except ValidationError as invalid:
@@ -269,7 +252,7 @@ def _reject_double_metering(checked: Checked, project: Project) -> None:
 
     Later in the file, not in time: a row that is added never pushes out one that may have been invoiced.
     """
-    spans = _spans(checked.frame())
+    spans = spans_of(checked.frame())
     meters = {name: product.metered() for name, product in project.catalog.products.items()}
     taken: dict[tuple[str, str], list[str]] = {}
     for subscription_id, row in list(checked.accepted.items()):
@@ -283,39 +266,6 @@ def _reject_double_metering(checked: Checked, project: Project) -> None:
             taken.setdefault(key, []).append(subscription_id)
 
 
-class Span(NamedTuple):
-    """When a subscription runs: `[start, end)`."""
-
-    start: datetime
-    end: datetime | None
-
-    def overlaps(self, other: Span) -> bool:
-        """Whether there is an instant in both."""
-        return (other.end is None or self.start < other.end) and (self.end is None or other.start < self.end)
-
-    def __str__(self) -> str:
-        end = "on" if self.end is None else f"to {self.end:{_INSTANT}}"
-        return f"from {self.start:{_INSTANT}} {end}"
-
-
-def _spans(subscriptions: pl.DataFrame) -> dict[str, Span]:
-    """When each subscription runs. One that ends with its period goes on after `ends_at` (rule 3.4)."""
-    ends_at = pl.col("ends_at")
-    last_periods = grid_periods(
-        subscriptions.lazy()
-        .filter(pl.col("end") == "period_end", ends_at.is_not_null())
-        .drop("end")
-        .with_columns(first=ends_at - _MICROSECOND, last=ends_at)
-    ).select("subscription_id", "end")
-    runs = (
-        subscriptions.lazy()
-        .drop("end")
-        .join(last_periods, on="subscription_id", how="left")
-        .select("subscription_id", "started_at", pl.coalesce("end", "ends_at"))
-    )
-    return {subscription_id: Span(start, end) for subscription_id, start, end in runs.collect().iter_rows()}
-
-
 def _bills_twice(subscription_id: str, other: str, span: Span) -> str:
     return (
         f"'{subscription_id}' would bill usage that '{other}' bills already: their products have a meter in common, "
@@ -325,48 +275,3 @@ def _bills_twice(subscription_id: str, other: str, span: Span) -> str:
 
 def _explain(invalid: ValidationError) -> str:
     return "; ".join(explained(invalid))
-
-
-def _find(root: Path, name: str) -> Path:
-    found = [root / f"{name}.{extension}" for extension in FORMATS if (root / f"{name}.{extension}").is_file()]
-    if len(found) == 1:
-        return found[0]
-    which = "found " + " and ".join(path.name for path in found) if found else "found none"
-    message = f"{root}: expected one of {name}.csv, {name}.jsonl or {name}.parquet; {which}."
-    raise ProjectError(message)
-
-
-def _rows(path: Path) -> Iterator[Row]:
-    """Rows as they are. Raises ProjectError where the file as a whole cannot be read."""
-    try:
-        match path.suffix:
-            case ".csv":
-                with path.open(encoding="utf-8-sig", newline="") as file:
-                    reader = csv.DictReader(file, restkey=_SURPLUS, strict=True)
-                    _refuse_unclear_columns(list(reader.fieldnames or []), path)
-                    yield from map(Row, count(1), reader)
-            case ".jsonl":
-                with path.open(encoding="utf-8-sig") as file:
-                    yield from (Row(number, _json_object(line)) for number, line in enumerate(file, 1) if line.strip())
-            case _:
-                yield from map(Row, count(1), pl.read_parquet(path).iter_rows(named=True))
-    except (OSError, UnicodeDecodeError, csv.Error, pl.exceptions.PolarsError) as fault:
-        message = f"{path.name}: cannot be read as {path.suffix.removeprefix('.')}: {fault}"
-        raise ProjectError(message) from None
-
-
-def _refuse_unclear_columns(names: list[str], path: Path) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if names and not repeated:
-        return
-    found = f"found {', '.join(repeated)} more than once" if repeated else "found nothing"
-    message = f"{path.name}: expected a first line that names each column once; {found}. Mend the first line."
-    raise ProjectError(message)
-
-
-def _json_object(line: str) -> dict[str, Any]:
-    try:
-        content = json.loads(line, parse_float=Decimal)
-    except ValueError:
-        content = None
-    return content if isinstance(content, dict) else {_UNREADABLE: line.rstrip()}
