@@ -262,3 +262,27 @@ def test_help_answers_without_loading_the_engine() -> None:
 
 def test_the_version_is_printed(example: Commands) -> None:
     assert example("--version").out == f"meterhouse {__version__}\n"
+
+
+def test_what_cannot_be_used_is_shown_with_how_to_see_it(copy: Commands) -> None:
+    resent = '{"event_id":"e001","name":"request","external_customer_id":"user-1","timestamp":"2026-01-05T09:00:00Z"}'
+    (copy.project / "events" / "odd.jsonl").write_text(f"{resent}\nnot json\n", encoding="utf-8")
+    (copy.project / "events" / "notes.txt").write_text("no events", encoding="utf-8")
+    landed = copy("land").out
+    assert "Landed     1 file, 2 records: 0 events (4 files landed before)" in landed
+    assert "Set aside  1 rejected, 1 conflict; why: " in landed
+    assert "Left alone notes.txt: Its name does not say a known format." in landed
+    shown = copy("status").out
+    assert "Set aside   2 rejected, 1 duplicate, 1 conflict\n" in shown
+    assert "            1 bad_json\n            1 no_timestamp\n" in shown
+    for table in ("rejected_events", "event_conflicts"):
+        assert f'sql "FROM {table}"' in shown
+        assert copy("sql", f"FROM {table}").code == 0
+
+
+def test_rows_of_people_that_are_refused_are_told_by_the_run(copy: Commands) -> None:
+    with (copy.project / "customers.csv").open("a", encoding="utf-8") as file:
+        file.write("ada,user-7,Ada again\n")
+    ended = copy("run", "--through", "2026-02-02")
+    assert "Refused    1 row of customers or subscriptions, so these are not billed:" in ended.out
+    assert "customers.csv, row 3: " in ended.out
