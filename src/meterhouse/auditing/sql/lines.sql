@@ -25,7 +25,12 @@ SELECT
     invoice_id, line_no, kind, quantity, usage_quantity, included, credited, billed, unpriced, priced,
     uncapped_minor_unrounded, amount AS steps_minor_unrounded, amount_minor_unrounded, amount_minor,
     NOT coalesce(
-        amount_minor = round_minor(amount_minor_unrounded)
+        CASE
+            -- The setting may have changed since a line became final.
+            WHEN is_final THEN
+                amount_minor IN (half_away_from_zero(amount_minor_unrounded), half_even(amount_minor_unrounded))
+            ELSE amount_minor = round_minor(amount_minor_unrounded)
+        END
         AND (
             amount_minor_unrounded = uncapped_minor_unrounded
             OR amount_minor_unrounded < uncapped_minor_unrounded

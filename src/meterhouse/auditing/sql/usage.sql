@@ -1,5 +1,5 @@
 -- Every quantity of a cycle follows from the events of its customer within the cycle; no cycle and no meter is left out.
--- Where an invoice is final, events that came later do not count: `late_usage` shows them.
+-- Where an invoice is final, what came or went later does not count: `late_usage` shows it.
 WITH of_product AS (SELECT product, meter FROM metered_prices UNION SELECT product, meter FROM benefits),
 -- Credits carried out of a final cycle live on, also where the product has their meter no more.
 of_credits AS (
@@ -32,11 +32,17 @@ compared AS (
         u.quantity AS stored_quantity, a.quantity,
         u.events AS stored_events, a.events,
         u.skipped AS stored_skipped, a.skipped,
-        coalesce(b.is_final AND a.events + a.skipped > u.events + u.skipped, false) AS is_late
+        coalesce(
+            b.is_final AND (
+                a.events + a.skipped > u.events + u.skipped OR k.customer_id IS NULL OR u.period_end > clock()
+            ),
+            false
+        ) AS is_late
     FROM usage AS u
     FULL JOIN expected AS e USING (subscription_id, cycle, meter)
     LEFT JOIN usage_again AS a USING (subscription_id, cycle, meter)
     LEFT JOIN billed_cycles AS b USING (subscription_id, cycle)
+    LEFT JOIN customers AS k ON k.customer_id = u.customer_id
 )
 SELECT
     * EXCLUDE (is_late),

@@ -1,12 +1,18 @@
 -- Every state of every meter, customer, day and slice follows from the events.
-WITH cuts AS (
-    SELECT DISTINCT customer_id, CAST(slice_start AS DATE) AS date, slice_start
-    FROM (SELECT customer_id, unnest([period_start, period_end]) AS slice_start FROM billing_periods)
+WITH bounds AS (
+    SELECT customer_id, unnest([period_start, period_end]) AS bound FROM billing_periods
+),
+-- A list per day, as most days have no cut: joining all events with their last cut takes far longer.
+cuts AS (
+    SELECT customer_id, CAST(bound AS DATE) AS date, list(bound) AS bounds FROM bounds GROUP BY ALL
 ),
 sliced AS (
-    SELECT e.*, coalesce(c.slice_start, CAST(e.date AS TIMESTAMPTZ)) AS slice_start
-    FROM matched_events AS e ASOF LEFT JOIN cuts AS c
-        ON c.customer_id = e.customer_id AND c.date = e.date AND c.slice_start <= e.timestamp
+    SELECT
+        e.*,
+        coalesce(
+            list_max(list_filter(c.bounds, lambda bound: bound <= e.timestamp)), CAST(e.date AS TIMESTAMPTZ)
+        ) AS slice_start
+    FROM matched_events AS e LEFT JOIN cuts AS c ON c.customer_id = e.customer_id AND c.date = e.date
 ),
 again AS (
     SELECT
