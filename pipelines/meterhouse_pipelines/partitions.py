@@ -1,7 +1,6 @@
 """Days in UTC, for usage and for billing: the same keys, so that one schedule and one range serve both."""
 
 import os
-import warnings
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -33,12 +32,8 @@ def first_day(folder: Path) -> date:
 
 
 days: Final = dg.DailyPartitionsDefinition(start_date=first_day(Path(project_folder())).isoformat(), timezone="UTC")
-
-with warnings.catch_warnings():
-    # Without this argument the first month has no valid partition; that it is in beta need not be told at every start.
-    warnings.simplefilter("ignore", dg.BetaWarning)
-    cycle_days: Final = dg.TimeWindowPartitionMapping(start_offset=-30, allow_nonexistent_upstream_partitions=True)
-    """Days of usage behind a billing day, as shown. The library reads what a cycle needs, however long it is."""
+"""A day of billing is shown as made from the same day of usage. Mapping it to the days of a whole cycle would be truer,
+but then Dagster cannot launch all assets for a range: it would want more days of `usage` than of its neighbours."""
 
 at_once: Final = dg.BackfillPolicy.single_run()
 """A range of days is one run: a run for each day costs seconds of bookkeeping for milliseconds of work."""

@@ -57,7 +57,7 @@ class LoggedProgress:
 def table_spec(
     name: str,
     group: str,
-    deps: Iterable[str | dg.AssetDep] = (),
+    deps: Iterable[str] = (),
     *,
     daily: bool = False,
     note: str = "",

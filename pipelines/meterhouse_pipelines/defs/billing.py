@@ -14,7 +14,7 @@ from meterhouse.auditing import CHECKS, Finding
 from meterhouse.planning import RunReport, clock_after, run
 from meterhouse.warehouse import Warehouse
 from meterhouse_pipelines import audits
-from meterhouse_pipelines.partitions import at_once, cycle_days, keys_of
+from meterhouse_pipelines.partitions import at_once, keys_of
 from meterhouse_pipelines.reporting import (
     POOL,
     LoggedProgress,
@@ -34,19 +34,20 @@ _DRAFTS: Final = "drafts"
 _SUMMARY: Final = "audit_passes"
 _DRAFT: Final = "Of invoices that are not final yet."
 
-_USAGE: Final = dg.AssetDep("usage_daily", partition_mapping=cycle_days)
 _PRICES: Final = ["products", "fixed_prices", "metered_prices", "tiers"]
 
 
 @dg.multi_asset(
     specs=[
         table_spec("billing_periods", _GROUP, ["subscriptions"], daily=True),
-        table_spec("usage", _GROUP, ["billing_periods", "meters", _USAGE], daily=True),
+        table_spec("usage", _GROUP, ["billing_periods", "meters", "usage_daily"], daily=True),
         table_spec("credit_ledger", _GROUP, ["usage", "benefits"], daily=True),
         table_spec("rated_lines", _GROUP, ["usage", "credit_ledger", *_PRICES], daily=True),
         table_spec("invoice_lines", _GROUP, ["rated_lines", "credit_ledger"], daily=True),
         table_spec("invoices", _GROUP, ["invoice_lines"], daily=True),
     ],
+    # All are written always; but only so can all assets be launched for a range of days.
+    can_subset=True,
     backfill_policy=at_once,
     pool=POOL,
 )
@@ -92,7 +93,8 @@ def _report_days(context: dg.AssetExecutionContext, keys: list[date], warehouse:
         "invoice_lines": (warehouse.scan("invoice_lines").join(invoices, on="invoice_id"), "issued_at"),
         "invoices": (invoices, "issued_at"),
     }
-    for table, (rows, end) in ends.items():
+    for table in selected(context):
+        rows, end = ends[table]
         count_days(context, table, keys, rows_by_day(rows, _last_day(end)))
 
 
