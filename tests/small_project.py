@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
+import pytest
 import zstandard
 
 from meterhouse.catalog import read_project
@@ -22,7 +24,7 @@ from meterhouse.tables import WAREHOUSE
 from meterhouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from meterhouse.planning import RunReport
@@ -151,6 +153,14 @@ def make_project(root: Path, *, conflicts: bool = True, **settings: object) -> P
     write_events(root / "events", events())
     write(root / "events" / "resends.jsonl", "".join(_resends(conflicts=conflicts)))
     return root
+
+
+@contextmanager
+def without_waiting_for_the_disk() -> Iterator[None]:
+    """Nobody pulls the plug in tests of this process, and waiting takes a third of a small run."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("meterhouse.warehouse.commit._sync", lambda _path, _flags: None)
+        yield
 
 
 def events() -> list[Event]:

@@ -26,7 +26,15 @@ from meterhouse.exports import Batch, batch, export
 from meterhouse.exports.content import EXPORTED
 from meterhouse.money import minor_digits
 from meterhouse.warehouse import Warehouse
-from tests.small_project import call, edit, make_project, run_through, warehouse_of, write_file
+from tests.small_project import (
+    call,
+    edit,
+    make_project,
+    run_through,
+    warehouse_of,
+    without_waiting_for_the_disk,
+    write_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +46,12 @@ NAME = "Small project"
 MONTHS = ["2026-01", "2026-02", "2026-03", "2026-04"]
 FULL = "2026-03"
 """Of this month all files are golden, of the others the manifest."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    with without_waiting_for_the_disk():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +166,17 @@ def test_a_newer_program_leaves_a_whole_batch_alone(project: Path, monkeypatch: 
     found = export_all(project)
     assert files_of(project / "exports") == files
     assert "99.0" not in found[0].manifest["engine"]
+
+
+def test_a_newer_program_that_had_to_write_a_batch_leaves_it_alone_then(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meterhouse.exports.manifest.__version__", "99.0")
+    shutil.rmtree(newest(project))
+    export_all(project, FULL)
+    (newest(project) / "loaded.txt").write_text("by finance", encoding="utf-8")
+    export_all(project, FULL)
+    assert (newest(project) / "loaded.txt").exists()
 
 
 def test_a_changed_month_is_a_new_batch_that_names_what_it_supersedes(project: Path) -> None:

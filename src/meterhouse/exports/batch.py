@@ -75,7 +75,7 @@ def _export_month(warehouse: Warehouse, project: str, to: Path, month: str) -> B
     # the next one does not know of, with the same sequence.
     is_new, recorded = _record(warehouse, batch, invoices, written)
     folder = to / month / f"{batch['sequence']:06}-{batch['batch_id']}"
-    if _is_whole(folder, recorded):
+    if _is_whole(folder, recorded) or _is_whole(folder, written.sha256):
         shutil.rmtree(unfinished)
     else:
         _publish(unfinished, folder)
