@@ -2,16 +2,18 @@
 -- of grants that roll over are carried on and the rest is forfeited.
 WITH demand AS (
     SELECT
-        u.subscription_id, u.cycle, u.meter,
+        g.subscription_id, g.cycle, g.meter,
         b.subscription_id IS NOT NULL AS is_closed,
         coalesce(b.is_final, false) AS is_final,
         coalesce(l.credited + l.billed, greatest(coalesce(u.quantity, 0) - coalesce(p.included, 0), 0)) AS wanted,
         coalesce(c.is_last, false) AS is_last
-    FROM usage AS u
+    FROM (SELECT DISTINCT subscription_id, cycle, meter FROM all_entries) AS g
+    -- A meter that the catalog has no more is not measured, but what is left of its credits passes on.
+    LEFT JOIN usage AS u USING (subscription_id, cycle, meter)
     LEFT JOIN billed_cycles AS b USING (subscription_id, cycle)
     LEFT JOIN usage_lines AS l USING (subscription_id, cycle, meter)
     LEFT JOIN billing_periods AS c USING (subscription_id, cycle)
-    LEFT JOIN metered_prices AS p ON p.product = c.product AND p.meter = u.meter AND b.is_final IS DISTINCT FROM true
+    LEFT JOIN metered_prices AS p ON p.product = c.product AND p.meter = g.meter AND b.is_final IS DISTINCT FROM true
 ),
 grants AS (
     SELECT

@@ -17,7 +17,6 @@ owed AS (
         -- Carried units have no priority of their own: they are used right before fresh units that roll over.
         coalesce(min(b.priority) FILTER (b.rollover), max(b.priority), 0)
     FROM carried AS k
-    JOIN usage AS u USING (subscription_id, cycle, meter)
     JOIN open_cycles AS c USING (subscription_id, cycle)
     LEFT JOIN benefits AS b ON b.product = c.product AND b.meter = k.meter
     GROUP BY ALL

@@ -4,7 +4,7 @@ WITH of_product AS (SELECT product, meter FROM metered_prices UNION SELECT produ
 -- Credits carried out of a final cycle live on, also where the product has their meter no more.
 of_credits AS (
     SELECT subscription_id, meter
-    FROM credit_ledger
+    FROM credit_ledger SEMI JOIN meters USING (meter)
     GROUP BY subscription_id, meter
     HAVING max(cycle) = max(cycle) FILTER (kind = 'rolled_over')
 ),
