@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from typer.testing import CliRunner
 
 from meterhouse.cli import main
+from meterhouse.cli.app import app
 from meterhouse.errors import ArithmeticRangeError
 from meterhouse.planning.ranges import told_where
 from meterhouse.warehouse import Warehouse
@@ -211,17 +213,32 @@ def test_the_project_is_found_from_a_folder_inside_it(example: Commands) -> None
     assert (ended.returncode, ended.stdout.startswith("Example\n"), ended.stderr) == (0, True, "")
 
 
-def test_ctrl_c_stops_a_long_query(example: Commands) -> None:
+def test_ctrl_c_stops_a_long_query(example: Commands, tmp_path: Path) -> None:
+    begun = tmp_path / "begun.csv"
     forever = "SELECT sum(a.i * b.i) FROM range(1000000000) a(i), range(1000000000) b(i)"
+    query = f"COPY (SELECT 1) TO '{begun}'; {forever}"
     running = subprocess.Popen(
-        [sys.executable, "-m", "meterhouse", "--project", str(example.project), "sql", forever],
+        [sys.executable, "-m", "meterhouse", "--project", str(example.project), "sql", query],
         env={"PYTHONPATH": str(ROOT / "src"), "PATH": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(3)
+    patience = time.monotonic() + 60
+    while not begun.exists() and time.monotonic() < patience:
+        time.sleep(0.05)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=60)
     assert (running.returncode, out) == (130, "")
     assert err == "Stopped. Nothing is half done: the next run goes on from here.\n"
+
+
+@pytest.mark.parametrize("where", ["first", "last", "joined"])
+def test_the_project_may_be_named_anywhere(example: Commands, where: str) -> None:
+    words = {
+        "first": ["--project", str(example.project), "invoices", "list"],
+        "last": ["invoices", "list", "--project", str(example.project)],
+        "joined": ["invoices", f"--project={example.project}", "list"],
+    }[where]
+    ended = CliRunner().invoke(app, words)
+    assert (ended.exit_code, "EX-000003" in ended.stdout) == (0, True)

@@ -12,14 +12,16 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command that the arguments name, and end the process with its exit code."""
-    from meterhouse.cli.faults import INTERRUPTED, tell_interrupted, tell_unexpected
-
     try:
         from meterhouse.cli.app import app
 
         app()
     except KeyboardInterrupt:
+        from meterhouse.cli.faults import INTERRUPTED, tell_interrupted
+
         tell_interrupted()
         sys.exit(INTERRUPTED)
     except Exception as fault:  # noqa: BLE001 - the last edge: what nobody foresaw is told, not dumped
+        from meterhouse.cli.faults import tell_unexpected
+
         sys.exit(tell_unexpected(fault))

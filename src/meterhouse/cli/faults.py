@@ -20,7 +20,11 @@ _DUCKDB_INTERRUPTED: Final = "Query interrupted"
 
 
 class TellingGroup(TyperGroup):
-    """Commands whose faults are told in words."""
+    """Commands whose faults are told in words, and whose `--project` may stand anywhere."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - as Typer declares it
+        """Take `--project` from wherever it stands: people put it last."""
+        return super().parse_args(ctx, _project_first(args))
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as Typer declares it
         """Run the command; turn what a user can mend into a message and its exit code."""
@@ -37,6 +41,16 @@ class TellingGroup(TyperGroup):
                 raise
             tell_interrupted()
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _project_first(args: list[str]) -> list[str]:
+    for place, word in enumerate(args):
+        if word == "--":
+            break
+        if word == "--project" or word.startswith("--project="):
+            end = place + (2 if word == "--project" else 1)
+            return [*args[place:end], *args[:place], *args[end:]]
+    return args
 
 
 def tell(fault: MeterhouseError, *, as_json: bool) -> None:
