@@ -93,7 +93,7 @@ def bill(
     lines = (
         bill_lines(periods, charges, books.fixed_prices, books.products, books.meters, as_of, rounding).collect().lazy()
     )
-    invoices = draft_invoices(periods, lines, books.products, as_of).join(final.invoices, on="invoice_id", how="anti")
+    invoices = _not_final(draft_invoices(periods, lines, books.products, as_of), final)
     tables = {
         "invoice_lines": as_invoice_lines(lines),
         "rated_lines": rated_lines(lines, steps),
@@ -131,6 +131,16 @@ def _unmeasured(to_measure: pl.LazyFrame, meters: pl.LazyFrame) -> pl.LazyFrame:
 def _final_cycles(final: Billed) -> pl.LazyFrame:
     """Cycles whose usage is on a final invoice: that of the boundary where the cycle ended."""
     return final.invoices.select("subscription_id", cycle=pl.col("cycle") - 1)
+
+
+def _not_final(invoices: pl.LazyFrame, final: Billed) -> pl.LazyFrame:
+    """Invoices after the last final one of their subscription.
+
+    One before it that is not final was never made: a fee in advance that a product gets later starts no old invoice.
+    """
+    last = final.invoices.group_by("subscription_id").agg(last_final=pl.col("cycle").max())
+    open_or_new = (pl.col("cycle") > pl.col("last_final")) | pl.col("last_final").is_null()
+    return invoices.join(last, on="subscription_id", how="left").filter(open_or_new).drop("last_final")
 
 
 def _frozen_usage(final: Billed) -> pl.LazyFrame:

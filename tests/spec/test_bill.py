@@ -410,6 +410,20 @@ def test_a_final_invoice_stays_whatever_changes() -> None:
     )
 
 
+def test_a_fee_that_a_product_gets_later_is_not_billed_for_what_is_final() -> None:
+    history = History()
+    history.run(replace(BOOK, fixed_prices=empty(FixedPrices)), USAGE, FEBRUARY)
+    history.run(BOOK, USAGE, MARCH)
+    assert_rows(
+        history.show("invoices"),
+        """
+        invoice_id | number     | total_minor
+        s1/1/0     | INV-000001 | 2400
+        s1/2/0     | INV-000002 | 2502
+        """,
+    )
+
+
 def test_the_same_clock_again_finds_nothing_new() -> None:
     history = History()
     history.run(BOOK, USAGE, MARCH)
