@@ -11,6 +11,7 @@ import polars as pl
 
 from meterhouse.money import to_major
 from meterhouse.tables import WAREHOUSE
+from meterhouse.tables.columns import INSTANT
 from meterhouse.warehouse import Warehouse
 from meterhouse_pipelines.partitions import days
 
@@ -72,7 +73,7 @@ def table_spec(
         group_name=group,
         kinds={"polars", "delta"},
         owners=OWNERS,
-        tags={"meterhouse/rows": "append_only" if stored.append_only else "replaced"},
+        tags={"meterhouse/append_only": "true"} if stored.append_only else {},
         metadata={"dagster/column_schema": column_schema(stored.table)},
         partitions_def=days if daily else None,
     )
@@ -84,7 +85,7 @@ def column_schema(table: type[dy.Schema]) -> dg.TableSchema:
         [
             dg.TableColumn(
                 name,
-                type=str(column.dtype),
+                type=_type(column.dtype),
                 description=column.description,
                 constraints=dg.TableColumnConstraints(
                     nullable=column.nullable, other=["part of the key"] if column.primary_key else []
@@ -93,6 +94,10 @@ def column_schema(table: type[dy.Schema]) -> dg.TableSchema:
             for name, column in table.columns().items()
         ]
     )
+
+
+def _type(dtype: pl.DataType) -> str:
+    return "Datetime(us, UTC)" if dtype == INSTANT else str(dtype)
 
 
 def stored_metadata(warehouse: Warehouse, table: str, watch: Watch) -> dict[str, dg.MetadataValue]:

@@ -76,13 +76,16 @@ def _landed(report: LandingReport) -> dict[str, dg.MetadataValue]:
 
 @dg.multi_asset_check(
     specs=[audits.audit_spec(check, asset, blocking=True) for check, asset in audits.LANDING.items()],
+    can_subset=True,
     compute_kind="duckdb",
 )
-def audit_landing(project: ProjectFolder) -> Iterator[dg.AssetCheckResult]:
+def audit_landing(context: dg.AssetCheckExecutionContext, project: ProjectFolder) -> Iterator[dg.AssetCheckResult]:
     """Compare what was landed with what is stored, before it is metered."""
     # Neither check looks at usage, and with this clock the audit does not measure any.
     before_all_usage = datetime(1970, 1, 1, tzinfo=UTC)
-    yield from audits.results(audits.find(project, audits.LANDING, before_all_usage), audits.LANDING)
+    asked = {key.name for key in context.selected_asset_check_keys}
+    found = audits.results(audits.find(project, audits.LANDING, before_all_usage), audits.LANDING)
+    yield from (result for result in found if result.check_name in asked)
 
 
 @dg.asset_check(asset="events")
@@ -112,13 +115,15 @@ def yesterday_has_events(project: ProjectFolder) -> dg.AssetCheckResult:
             asset="event_conflicts",
             description="The last landing met no event with the id of another one and other content.",
         ),
-    ]
+    ],
+    can_subset=True,
 )
-def nothing_set_aside(project: ProjectFolder) -> Iterator[dg.AssetCheckResult]:
+def nothing_set_aside(context: dg.AssetCheckExecutionContext, project: ProjectFolder) -> Iterator[dg.AssetCheckResult]:
     """Warn of records of the last landing that were set aside, with the reasons."""
     warehouse = project.warehouse()
     last = warehouse.scan("landed_files").select(pl.col("landed_at").max()).collect().item()
-    for table, name in (("rejected_events", "nothing_rejected"), ("event_conflicts", "nothing_in_conflict")):
+    for key in sorted(context.selected_asset_check_keys):
+        table, name = key.asset_key.to_user_string(), key.name
         rows = warehouse.scan(table).filter(pl.col("landed_at") == last)
         reasons = rows.group_by("reason").len("rows").sort("rows", "reason", descending=[True, False]).collect()
         count = int(reasons["rows"].sum())
