@@ -129,6 +129,7 @@ ALTERATIONS: Final = """
     invoice_numbers  | invoices             | number                   | true
     invoice_numbers  | invoices             | DROP                     | sequence = 2
     invoice_numbers  | invoices             | REPEAT                   | sequence = 2
+    invoice_numbers  | invoices             | finalized_at             | sequence = 2
     invoice_cycles   | invoices             | DROP                     | cycle = 1
     invoice_cycles   | draft_invoices       | issued_at                | true
     invoice_cycles   | draft_invoices       | customer_id              | true

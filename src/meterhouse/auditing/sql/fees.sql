@@ -8,11 +8,10 @@ WITH due AS (
     LEFT JOIN billed_cycles AS b USING (subscription_id, cycle)
     WHERE p.in_advance OR b.subscription_id IS NOT NULL
 ),
+-- A fee in advance that a product gets later starts no invoice before one that is final.
 again AS (
     SELECT d.*
-    FROM due AS d LEFT JOIN all_invoices AS i
-        ON i.subscription_id = d.subscription_id AND i.cycle = d.invoice_cycle
-    WHERE i.is_final IS DISTINCT FROM true
+    FROM due AS d ANTI JOIN invoices AS i ON i.subscription_id = d.subscription_id AND i.cycle >= d.invoice_cycle
 ),
 stored AS (
     SELECT i.subscription_id, i.cycle AS invoice_cycle, l.*

@@ -1,10 +1,15 @@
--- Numbers are gapless and unique, and rise in the order in which invoices became final and, within a run, were issued.
+-- Numbers are gapless and unique, and rise in the order in which invoices became final.
 WITH numbered AS (
     SELECT
-        invoice_id, number, sequence, finalized_at, issued_at,
+        invoice_id, number, sequence, finalized_at,
         CAST(regexp_extract(number, '[0-9]+$') AS BIGINT) AS number_sequence,
-        row_number() OVER (ORDER BY finalized_at, issued_at, invoice_id) AS place
+        row_number() OVER (ORDER BY sequence, number, invoice_id) AS place,
+        lag(finalized_at) OVER (ORDER BY sequence, number, invoice_id) AS previous_finalized_at
     FROM invoices
 )
-SELECT *, sequence IS DISTINCT FROM place OR sequence IS DISTINCT FROM number_sequence AS differs
+SELECT
+    *,
+    sequence IS DISTINCT FROM place
+    OR sequence IS DISTINCT FROM number_sequence
+    OR coalesce(previous_finalized_at > finalized_at, false) AS differs
 FROM numbered
