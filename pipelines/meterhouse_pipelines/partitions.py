@@ -36,7 +36,9 @@ days: Final = dg.DailyPartitionsDefinition(start_date=first_day(Path(project_fol
 but then Dagster cannot launch all assets for a range: it would want more days of `usage` than of its neighbours."""
 
 at_once: Final = dg.BackfillPolicy.single_run()
-"""A range of days is one run: a run for each day costs seconds of bookkeeping for milliseconds of work."""
+"""A range of days is one run: a run for each day costs seconds of bookkeeping for milliseconds of work.
+
+Assets without partitions have it too, as `dg launch` takes ranges only where all assets do."""
 
 
 def keys_of(context: dg.AssetExecutionContext) -> list[date]:

@@ -135,7 +135,8 @@ def _top_customers(invoices: pl.LazyFrame, warehouse: Warehouse) -> pl.DataFrame
         # After `invoices`: it is the same run of the main job that writes the drafts, and it must be over.
         table_spec("draft_invoices", _DRAFTS, ["draft_invoice_lines", "invoices"], note=_DRAFT),
         table_spec("estimates", _DRAFTS, ["usage", "draft_credit_entries", *_PRICES], note="What is open now."),
-    ]
+    ],
+    backfill_policy=at_once,
 )
 def drafts(context: dg.AssetExecutionContext, project: ProjectFolder) -> Iterator[dg.MaterializeResult[None]]:
     """Show the drafts and estimates that billing left."""

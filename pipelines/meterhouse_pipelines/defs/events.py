@@ -31,7 +31,7 @@ _SET_ASIDE = [
 _COUNTS = ("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers")
 
 
-@dg.multi_asset(specs=[table_spec("landed_files", _GROUP), *_SET_ASIDE], pool=POOL)
+@dg.multi_asset(specs=[table_spec("landed_files", _GROUP), *_SET_ASIDE], backfill_policy=at_once, pool=POOL)
 def landing(context: dg.AssetExecutionContext, project: ProjectFolder) -> Iterator[dg.MaterializeResult[None]]:
     """Land every file that was not landed before, whatever days its events are of."""
     watch = Watch()

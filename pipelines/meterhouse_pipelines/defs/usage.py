@@ -33,7 +33,7 @@ _DEFINITIONS = (
 )
 
 
-@dg.multi_asset(specs=[table_spec(table, "definitions") for table in _DEFINITIONS], pool=POOL)
+@dg.multi_asset(specs=[table_spec(table, "definitions") for table in _DEFINITIONS], backfill_policy=at_once, pool=POOL)
 def definitions(project: ProjectFolder) -> Iterator[dg.MaterializeResult[None]]:
     """Store catalog, customers and subscriptions as the project's files say them now."""
     watch = Watch()
