@@ -93,7 +93,7 @@ def bill(
     lines = (
         bill_lines(periods, charges, books.fixed_prices, books.products, books.meters, as_of, rounding).collect().lazy()
     )
-    invoices = _not_final(draft_invoices(periods, lines, books.products, as_of), final)
+    invoices = _not_final(draft_invoices(periods, lines, books.products, as_of, numbering.timezone), final)
     tables = {
         "invoice_lines": as_invoice_lines(lines),
         "rated_lines": rated_lines(lines, steps),

@@ -24,6 +24,9 @@ AMOUNT_UNROUNDED: Final = pl.Decimal(38, 24)
 _ENOUGH_DIGITS: Final = 76
 """For any amount that can be kept and still told from one that cannot: twice the digits of a Decimal(38)."""
 
+_WHOLE_DIGITS: Final = 14
+"""Digits that `AMOUNT_UNROUNDED` has before the point."""
+
 Rounding = Literal["half_away_from_zero", "half_even"]
 _POLARS_ROUNDING: Final[dict[Rounding, Literal["half_away_from_zero", "half_to_even"]]] = {
     "half_away_from_zero": "half_away_from_zero",
@@ -68,6 +71,15 @@ def multiply(quantity: pl.Expr, unit_amount_minor: pl.Expr) -> pl.Expr:
     leave no room for large quantities. A product of 10^14 minor units or more raises, it does not wrap.
     """
     return quantity * unit_amount_minor.cast(AMOUNT_UNROUNDED)
+
+
+def total(amount: pl.Expr) -> pl.Expr:
+    """The sum of exact amounts in a group; raises at 10^14 minor units or more.
+
+    Polars' own sum of decimals wraps within a group without a word, so the sum of whole units is checked beside it.
+    """
+    whole_units = amount.cast(pl.Int64).abs().sum() + amount.len()
+    return pl.when(whole_units.cast(pl.Decimal(_WHOLE_DIGITS, 0)).is_not_null()).then(amount.sum())
 
 
 def round_minor(amount: pl.Expr, rounding: Rounding = "half_away_from_zero") -> pl.Expr:

@@ -70,7 +70,7 @@ def test_a_volume_price_says_that_it_takes_all_units(example: Commands) -> None:
 
 def test_an_invoice_of_whole_days_shows_them_in_its_own_timezone(example: Commands) -> None:
     shown = example("invoices", "show", "EX-000002").out
-    assert "times in Europe/Berlin" in shown
+    assert "periods in Europe/Berlin" in shown
     assert "2026-01-01 to 2026-01-31" in shown
 
 

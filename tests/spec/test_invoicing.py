@@ -136,10 +136,20 @@ def drafts(
     used: pl.LazyFrame = NO_CHARGES,
     fixed: pl.LazyFrame = NO_FEES,
     as_of: datetime = MARCH_1,
+    timezone: str = "UTC",
 ) -> pl.LazyFrame:
     """Drafts as they are stored."""
     lines = bill_lines(periods, used, fixed, PRODUCTS, METERS, as_of, "half_away_from_zero")
-    return verify(draft_invoices(periods, lines, PRODUCTS, as_of).collect(), Invoices).lazy()
+    return verify(draft_invoices(periods, lines, PRODUCTS, as_of, timezone).collect(), Invoices).lazy()
+
+
+def test_the_month_of_an_invoice_is_that_of_the_sellers_books() -> None:
+    """The cycle ends at midnight in UTC, which is still the day before in New York."""
+    in_utc = drafts(fixed=FEE).filter(pl.col("cycle") == 1)
+    in_new_york = drafts(fixed=FEE, timezone="America/New_York").filter(pl.col("cycle") == 1)
+    shown = pl.concat([in_utc, in_new_york]).select("issued_at", "month").collect()
+    assert shown["issued_at"].n_unique() == 1
+    assert shown["month"].to_list() == ["2025-02", "2025-01"]
 
 
 # --- Which invoice bills what -----------------------------------------------------------------------------------------

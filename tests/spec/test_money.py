@@ -18,6 +18,7 @@ from meterhouse.money import (
     round_minor,
     to_major,
     to_minor,
+    total,
 )
 from meterhouse.tables.columns import QUANTITY
 
@@ -134,8 +135,19 @@ def test_a_sum_that_is_too_large_stops_and_never_wraps() -> None:
     amounts = pl.Series("amount", [Decimal(99_999_999_999_999)] * 20, AMOUNT_UNROUNDED)
     with pytest.raises(pl.exceptions.PolarsError):
         amounts.to_frame().select(pl.col("amount").sum())
+
+
+@pytest.mark.parametrize("amounts", [[90_000_000_000_000] * 2, [-90_000_000_000_000] * 2, [99_999_999_999_999] * 9])
+def test_a_sum_within_a_group_stops_where_polars_own_would_wrap(amounts: list[int]) -> None:
+    series = pl.Series("amount", [Decimal(amount) for amount in amounts], AMOUNT_UNROUNDED)
     with pytest.raises(pl.exceptions.PolarsError):
-        amounts.to_frame().group_by(pl.lit(1)).agg(pl.col("amount").sum())
+        series.to_frame().group_by(pl.lit(1)).agg(total(pl.col("amount")))
+
+
+def test_a_sum_within_a_group_is_exact() -> None:
+    series = pl.Series("amount", [Decimal("0.1")] * 3 + [Decimal(99_999_999_999_990)], AMOUNT_UNROUNDED)
+    summed = series.to_frame().group_by(pl.lit(1)).agg(total(pl.col("amount")))
+    assert summed["amount"].to_list() == [Decimal("99999999999990.3")]
 
 
 # --- Rounding ---------------------------------------------------------------------------------------------------------

@@ -36,7 +36,9 @@ class Settings(BaseModel):
 
     name: str = Field(min_length=1, description="What the project is called on screens and in exports.")
     currency: str = Field("USD", description="ISO 4217 code that prices use unless they name another.")
-    timezone: Timezone = Field("UTC", description="IANA timezone of subscriptions that name none.")
+    timezone: Timezone = Field(
+        "UTC", description="IANA timezone that dates invoices, and that subscriptions have which name none."
+    )
     grace_days: int = Field(0, ge=0, le=366, description="Days after the end of a period before its invoice is final.")
     due_days: int = Field(30, ge=0, le=366, description="Days from finalization until an invoice is due.")
     invoice_series: str = Field("INV", pattern=r"^[A-Z0-9-]{1,12}$", description="Prefix of invoice numbers.")

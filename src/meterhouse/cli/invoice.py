@@ -31,15 +31,18 @@ Row = dict[str, Any]
 _KINDS = ("granted", "used", "rolled_over", "forfeited")
 
 
-def show_invoice(warehouse: Warehouse, head: Row, *, as_json: bool) -> None:
-    """Show one invoice with everything that explains it."""
+def show_invoice(warehouse: Warehouse, head: Row, books: ZoneInfo, *, as_json: bool) -> None:
+    """Show one invoice with everything that explains it.
+
+    It is dated where the seller's books are kept; its service periods are where the subscription counts them.
+    """
     lines = _lines(warehouse, head)
     entries = _entries(warehouse, head)
     if as_json:
         print_json(_as_json(warehouse, head, lines, entries))
         return
     zone = ZoneInfo(_timezone(warehouse, head))
-    _show_head(warehouse, head, zone)
+    _show_head(warehouse, head, zone, books)
     _show_lines(head, lines, zone)
     _show_entries(entries)
 
@@ -98,20 +101,20 @@ def _as_json(warehouse: Warehouse, head: Row, lines: list[Row], entries: list[Ro
     }
 
 
-def _show_head(warehouse: Warehouse, head: Row, zone: ZoneInfo) -> None:
+def _show_head(warehouse: Warehouse, head: Row, zone: ZoneInfo, books: ZoneInfo) -> None:
     screen = console()
     customer = _customer(warehouse, head)
     name = f"Invoice {head['number']}" if head["number"] else f"Draft {head['invoice_id']}"
     screen.print(f"{name}   {money(head['total_minor'], head['currency'])} {head['currency']}", style="bold")
     external = "" if customer["external_id"] in {None, customer["customer_id"]} else f", {customer['external_id']}"
     screen.print(f"Customer      {safe(customer['name'])} ({safe(customer['customer_id'] + external)})")
-    screen.print(f"Subscription  {safe(head['subscription_id'])}, {safe(head['product'])}, times in {zone.key}")
+    screen.print(f"Subscription  {safe(head['subscription_id'])}, {safe(head['product'])}, periods in {zone.key}")
     if head["due_at"] is None:
-        screen.print(f"Issued        {day_in(head['issued_at'], zone)}, a draft: it still follows late events\n")
+        screen.print(f"Issued        {day_in(head['issued_at'], books)}, a draft: it still follows late events\n")
     else:
-        due = day_in(head["due_at"], zone)
+        due = day_in(head["due_at"], books)
         screen.print(
-            f"Issued        {day_in(head['issued_at'], zone)}, final since {instant_text(head['finalized_at'])}"
+            f"Issued        {day_in(head['issued_at'], books)}, final since {instant_text(head['finalized_at'])}"
         )
         screen.print(f"Due           {due}\n")
 

@@ -41,7 +41,8 @@ def list_invoices(
 ) -> None:
     """List invoices and drafts, the newest first."""
     session = session_of(context)
-    warehouse = session.warehouse(session.project())
+    project = session.project()
+    warehouse = session.warehouse(project)
     found = _found(warehouse, customer, month, status)
     shown = rows_to_show(limit, as_json=as_json)
     if as_json:
@@ -60,7 +61,8 @@ def list_invoices(
         Column("Total", number=True),
         Column(""),
     ]
-    show_rows(columns, [_cells(row) for row in found.to_dicts()], shown)
+    books = ZoneInfo(project.settings.timezone)
+    show_rows(columns, [_cells(row, books) for row in found.to_dicts()], shown)
     _show_totals(found)
     largest = found.sort("total_minor", "invoice_id", descending=[True, False]).to_dicts()[0]
     name = largest["number"] or largest["invoice_id"]
@@ -79,18 +81,17 @@ def show(
     Quantities, what was included and credited, each price step, the cap, the rounding, and the credits.
     """
     session = session_of(context)
-    warehouse = session.warehouse(session.project())
+    project = session.project()
+    warehouse = session.warehouse(project)
     head = _head(warehouse, invoice, session)
-    show_invoice(warehouse, head, as_json=as_json)
+    show_invoice(warehouse, head, ZoneInfo(project.settings.timezone), as_json=as_json)
 
 
 def _found(warehouse: Warehouse, customer: str | None, month: str | None, status: str | None) -> pl.DataFrame:
     import polars as pl
 
     customers = warehouse.scan("customers").select("customer_id", "external_id", customer="name")
-    zones = warehouse.scan("subscriptions").select("subscription_id", "timezone")
     invoices = all_invoices(warehouse).join(customers, on="customer_id", how="left")
-    invoices = invoices.join(zones, on="subscription_id", how="left")
     if customer is not None:
         invoices = invoices.filter(pl.col("customer_id") == customer_id_of(warehouse, customer))
     if month is not None:
@@ -101,14 +102,13 @@ def _found(warehouse: Warehouse, customer: str | None, month: str | None, status
     return invoices.sort(newest_first, descending=[True, True, False], nulls_last=[False, False, False]).collect()
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    zone = ZoneInfo(row["timezone"] or "UTC")
+def _cells(row: dict[str, Any], books: ZoneInfo) -> list[str]:
     return [
         row["number"] or row["invoice_id"],
         row["customer"] or row["customer_id"],
         row["product"],
-        day_in(row["issued_at"], zone),
-        day_in(row["due_at"], zone) if row["due_at"] else "",
+        day_in(row["issued_at"], books),
+        day_in(row["due_at"], books) if row["due_at"] else "",
         f"{money(row['total_minor'], row['currency'])} {row['currency']}",
         "draft" if row["status"] == "draft" else "",
     ]

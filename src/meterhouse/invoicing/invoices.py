@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Numbering(NamedTuple):
-    """How invoices become final."""
+    """How invoices are numbered and dated."""
 
     series: str
     """Prefix of the numbers."""
@@ -24,9 +24,13 @@ class Numbering(NamedTuple):
     """The last number given out; 0 before the first."""
     grace_days: int
     due_days: int
+    timezone: str = "UTC"
+    """Where the seller's books are kept: the month of an invoice is that of its issue there."""
 
 
-def draft_invoices(periods: pl.LazyFrame, lines: pl.LazyFrame, products: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
+def draft_invoices(
+    periods: pl.LazyFrame, lines: pl.LazyFrame, products: pl.LazyFrame, as_of: datetime, timezone: str
+) -> pl.LazyFrame:
     """One draft per boundary of a subscription that `as_of` has reached: `Invoices`.
 
     The start of a subscription is a boundary only where something is billed in advance; the end of a cycle always is,
@@ -57,7 +61,7 @@ def draft_invoices(periods: pl.LazyFrame, lines: pl.LazyFrame, products: pl.Lazy
             finalized_at=pl.lit(None, dtype=INSTANT),
             due_at=pl.lit(None, dtype=INSTANT),
             is_zero=pl.col("total_minor") == 0,
-            month=pl.col("issued_at").dt.strftime("%Y-%m"),
+            month=pl.col("issued_at").dt.convert_time_zone(timezone).dt.strftime("%Y-%m"),
         )
     )
     return conform(drafts, Invoices)

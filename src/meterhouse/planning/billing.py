@@ -38,7 +38,7 @@ def bill_cycles(settings: Settings, warehouse: Warehouse, as_of: datetime) -> Bi
     books = Books(**{name: warehouse.scan(name) for name in _BOOKS})
     usage_daily = warehouse.scan("usage_daily").filter(pl.col("date") < as_of.date())
     last = invoices.select(pl.col("sequence").max()).collect().item() or 0
-    numbering = Numbering(settings.invoice_series, last, settings.grace_days, settings.due_days)
+    numbering = Numbering(settings.invoice_series, last, settings.grace_days, settings.due_days, settings.timezone)
     with told_where("billing"):
         found = bill(books, usage_daily, billed, numbering, as_of, settings.rounding)
     _refuse_moved_periods(found.periods, warehouse, as_of)

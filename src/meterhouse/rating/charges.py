@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from meterhouse.money import AMOUNT_UNROUNDED
+from meterhouse.money import AMOUNT_UNROUNDED, total
 from meterhouse.tables import Charges, conform
 
 _CHARGE: Final = ["subscription_id", "cycle", "price_id"]
@@ -18,7 +18,7 @@ def charge(billables: pl.LazyFrame, steps: pl.LazyFrame, prices: pl.LazyFrame) -
     Of a volume price either all units are priced or none; of a graduated price those up to its last tier (rule 8.6).
     """
     summed = steps.group_by(_CHARGE).agg(
-        priced=pl.col("quantity").sum(), uncapped_minor_unrounded=pl.col("amount_minor_unrounded").sum()
+        priced=pl.col("quantity").sum(), uncapped_minor_unrounded=total(pl.col("amount_minor_unrounded"))
     )
     cap = pl.col("cap_minor").cast(AMOUNT_UNROUNDED)
     charges = (

@@ -189,7 +189,7 @@ class Invoices(dy.Schema):
     lines = column.count("How many lines.")
     total_minor = column.amount_minor("Sum of the lines.")
     is_zero = column.flag("The total is 0 (rule 7.5).")
-    month = column.text("Month of issue, `YYYY-MM`; the partition.")
+    month = column.text("Month of issue in the project's timezone, `YYYY-MM`; the partition.")
 
     @dy.rule()
     def finalized_invoice_has_a_number(cls) -> pl.Expr:
