@@ -293,6 +293,25 @@ def test_a_date_is_midnight_and_a_time_without_offset_is_local(tmp_path: Path) -
     )
 
 
+def test_a_subscription_may_bill_by_whole_local_days(tmp_path: Path) -> None:
+    rows = subscribed(
+        tmp_path,
+        """\
+        subscription_id,customer_id,product,started_at,boundary,timezone
+        by-time,ada,flat,2025-01-15T15:30,time,America/New_York
+        by-day,ada,flat,2025-01-15T15:30,midnight,America/New_York
+        """,
+    )
+    assert_rows(
+        rows,
+        """
+        subscription_id | started_at       | anchor
+        by-time         | 2025-01-15T20:30 | 2025-01-15T20:30
+        by-day          | 2025-01-15T20:30 | 2025-01-15T05:00
+        """,
+    )
+
+
 def test_boundaries_are_counted_from_the_start_from_an_anchor_or_with_the_calendar(tmp_path: Path) -> None:
     rows = subscribed(
         tmp_path,

@@ -18,7 +18,7 @@ from meterhouse.catalog.faults import explained
 from meterhouse.catalog.row_files import SURPLUS, UNREADABLE, Row, find_file, rows_of
 from meterhouse.catalog.settings import Timezone
 from meterhouse.catalog.spans import Span, spans_of
-from meterhouse.periods import Interval, calendar_anchor
+from meterhouse.periods import Interval, calendar_anchor, midnight_anchor
 from meterhouse.tables import Customers, RejectedRows, Subscriptions, schema_of
 
 if TYPE_CHECKING:
@@ -99,6 +99,9 @@ class Subscription(_Record):
         "anniversary", description="Whether periods begin at the anchor, or with the calendar's months, weeks or years."
     )
     anchor: Time | None = Field(None, description="Where boundaries are counted from; else `started_at`.")
+    boundary: Literal["time", "midnight"] = Field(
+        "time", description="Whether periods begin at the anchor's time of day, or with its local day (rule 3.2)."
+    )
     timezone: Timezone = Field(description="IANA timezone; the project's where none is given.")
 
     @model_validator(mode="after")
@@ -121,7 +124,8 @@ class Subscription(_Record):
     def _anchor(self) -> datetime:
         if self.billing == "calendar":
             return calendar_anchor(self.timezone)
-        return self._instant(self.anchor or self.started_at)
+        anchor = self._instant(self.anchor or self.started_at)
+        return midnight_anchor(anchor, self.timezone) if self.boundary == "midnight" else anchor
 
     def row(self) -> dict[str, Any]:
         """The row of `subscriptions`."""
