@@ -19,7 +19,7 @@ OWNERS: Final = ["team:billing"]
 POOL: Final = "warehouse"
 """Runs wait for each other here: only one may write to a warehouse."""
 
-_SHOWN_ROWS: Final = 10
+SHOWN_ROWS: Final = 10
 
 
 class Watch:
@@ -154,6 +154,6 @@ def totals(invoices: pl.LazyFrame) -> dg.MetadataValue:
 
 def table_of(rows: pl.DataFrame) -> dg.MetadataValue:
     """A small table, every value as text: numbers would lose digits on their way to a browser."""
-    shown = rows.head(_SHOWN_ROWS).with_columns(pl.all().cast(pl.String))
+    shown = rows.head(SHOWN_ROWS).with_columns(pl.all().cast(pl.String))
     schema = dg.TableSchema([dg.TableColumn(name, type="string") for name in shown.columns])
     return dg.MetadataValue.table([dg.TableRecord(row) for row in shown.iter_rows(named=True)], schema=schema)

@@ -11,12 +11,14 @@ import dagster as dg
 import polars as pl
 
 from meterhouse.auditing import CHECKS, Finding
+from meterhouse.money import to_major
 from meterhouse.planning import RunReport, clock_after, run
 from meterhouse.warehouse import Warehouse
 from meterhouse_pipelines import audits
 from meterhouse_pipelines.partitions import at_once, keys_of
 from meterhouse_pipelines.reporting import (
     POOL,
+    SHOWN_ROWS,
     LoggedProgress,
     Watch,
     count_days,
@@ -121,10 +123,12 @@ def _amounts(table: str, keys: list[date], warehouse: Warehouse, report: RunRepo
 def _top_customers(invoices: pl.LazyFrame, warehouse: Warehouse) -> pl.DataFrame:
     names = warehouse.scan("customers").select("customer_id", "name")
     summed = invoices.group_by("customer_id", "currency").agg(pl.len().alias("invoices"), pl.col("total_minor").sum())
-    named = summed.join(names, on="customer_id", how="left").select(
-        "customer_id", "name", "currency", "invoices", "total_minor"
+    named = summed.join(names, on="customer_id", how="left").sort(
+        "total_minor", "customer_id", descending=[True, False]
     )
-    return named.sort("total_minor", "customer_id", descending=[True, False]).collect()
+    top = named.select("customer_id", "name", "currency", "invoices", "total_minor").head(SHOWN_ROWS).collect()
+    shown = [to_major(minor, currency) for minor, currency in top.select("total_minor", "currency").iter_rows()]
+    return top.drop("total_minor").with_columns(total=pl.Series(shown, dtype=pl.String))
 
 
 @dg.multi_asset(
