@@ -22,6 +22,7 @@ from meterhouse.periods import Interval, calendar_anchor, midnight_anchor
 from meterhouse.tables import Customers, RejectedRows, Subscriptions, schema_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import dataframely as dy
@@ -175,10 +176,15 @@ class Checked:
         return pl.DataFrame(list(self.accepted.values()), schema=schema_of(self.table), orient="row")
 
 
-def read_people(project: Project) -> dict[str, pl.DataFrame]:
-    """The tables `customers`, `subscriptions` and `rejected_rows` of a project."""
+def read_people(project: Project, refused: Mapping[str, str] | None = None) -> dict[str, pl.DataFrame]:
+    """The tables `customers`, `subscriptions` and `rejected_rows` of a project.
+
+    `refused` are subscriptions that something outside the files speaks against, each with what it is.
+    """
     customers = _read_customers(project.root)
     subscriptions = _read_subscriptions(project, set(customers.accepted))
+    for subscription_id, explanation in (refused or {}).items():
+        subscriptions.take_back(subscription_id, explanation)
     rejected = pl.DataFrame(
         [*customers.rejected, *subscriptions.rejected], schema=schema_of(RejectedRows), orient="row"
     )

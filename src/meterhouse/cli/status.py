@@ -33,6 +33,9 @@ def status(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 
 def _found(project: Project, warehouse: Warehouse) -> dict[str, Any]:
+    from meterhouse.planning import read_definitions
+
+    definitions = read_definitions(project, warehouse)
     return {
         "project": project.settings.name,
         "folder": str(project.root),
@@ -41,11 +44,11 @@ def _found(project: Project, warehouse: Warehouse) -> dict[str, Any]:
         "files": _files(project, warehouse),
         "events": _height(warehouse.scan("events")),
         "set_aside": _set_aside(warehouse),
-        "rows_refused": _rows_refused(project),
+        "rows_refused": _rows_refused(definitions),
         "unattributed": _unattributed(warehouse),
         "invoices": _invoices(warehouse),
         "estimates": _estimates(warehouse),
-        "stale": _stale(project, warehouse),
+        "stale": _stale(definitions, warehouse),
     }
 
 
@@ -93,11 +96,9 @@ def _set_aside(warehouse: Warehouse) -> dict[str, Any]:
     }
 
 
-def _rows_refused(project: Project) -> list[dict[str, Any]]:
+def _rows_refused(definitions: dict[str, pl.DataFrame]) -> list[dict[str, Any]]:
     """As the files are now: they may have been mended since the last run."""
-    from meterhouse.catalog import read_people
-
-    return read_people(project)["rejected_rows"].select("path", "row", "explanation").to_dicts()
+    return definitions["rejected_rows"].select("path", "row", "explanation").to_dicts()
 
 
 def _unattributed(warehouse: Warehouse) -> dict[str, Any]:
@@ -140,23 +141,20 @@ def _estimates(warehouse: Warehouse) -> list[dict[str, Any]]:
     ]
 
 
-def _stale(project: Project, warehouse: Warehouse) -> dict[str, Any]:
+def _stale(definitions: dict[str, pl.DataFrame], warehouse: Warehouse) -> dict[str, Any]:
     """What the next run would do again: definitions that were changed, and days whose states are not up to date."""
     from meterhouse.planning import stale_days
 
     last = _last_run(warehouse)
     return {
-        "definitions": _changed_definitions(project, warehouse) if last else [],
+        "definitions": _changed_definitions(definitions, warehouse) if last else [],
         "days": stale_days(warehouse, last["as_of"]) if last else [],
     }
 
 
-def _changed_definitions(project: Project, warehouse: Warehouse) -> list[str]:
+def _changed_definitions(definitions: dict[str, pl.DataFrame], warehouse: Warehouse) -> list[str]:
     """Tables of definitions that the files now say differently."""
-    from meterhouse.catalog import read_people
-
-    now = {**project.definitions, **read_people(project)}
-    return [name for name, rows in now.items() if not _same(rows, warehouse.scan(name).collect())]
+    return [name for name, rows in definitions.items() if not _same(rows, warehouse.scan(name).collect())]
 
 
 def _same(one: pl.DataFrame, other: pl.DataFrame) -> bool:

@@ -1,7 +1,7 @@
 """What is stale and is brought up to date: landing, definitions, usage, billing, and all of it as one run."""
 
 from meterhouse.planning.billing import bill_cycles
-from meterhouse.planning.definitions import define
+from meterhouse.planning.definitions import define, read_definitions
 from meterhouse.planning.events import land
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.run import RunReport, clock_after, run
@@ -16,6 +16,7 @@ __all__ = [
     "define",
     "land",
     "meter",
+    "read_definitions",
     "run",
     "stale_days",
 ]

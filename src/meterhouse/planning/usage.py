@@ -42,7 +42,7 @@ def meter(
     files = _files_by_day(warehouse)
     wanted = set(files) if days is None else set(files) & set(days)
     past = {day: paths for day, paths in files.items() if day < as_of.date() and day in wanted}
-    now = _fingerprints(warehouse, past, cuts)
+    now = _fingerprints(warehouse, project.definitions["meters"], past, cuts)
     stale = _changed(warehouse, now)
     chunks = list(_chunks(stale, files))
     progress.begin("Metering", len(chunks))
@@ -59,7 +59,7 @@ def stale_days(warehouse: Warehouse, as_of: datetime) -> list[date]:
     """Days before `as_of` whose states were made from other inputs than are stored now; the next run meters them."""
     cuts = cuts_within_days(billing_periods(warehouse.scan("subscriptions"), as_of)).collect()
     past = {day: paths for day, paths in _files_by_day(warehouse).items() if day < as_of.date()}
-    return _changed(warehouse, _fingerprints(warehouse, past, cuts))
+    return _changed(warehouse, _fingerprints(warehouse, warehouse.scan("meters").collect(), past, cuts))
 
 
 def _changed(warehouse: Warehouse, now: dict[date, str]) -> list[date]:
@@ -78,12 +78,14 @@ def _meter_days(project: Project, warehouse: Warehouse, days: list[date], cuts: 
     warehouse.replace("usage_daily", states.collect(), where=f"date >= '{days[0]}' AND date <= '{days[-1]}'")
 
 
-def _fingerprints(warehouse: Warehouse, files: dict[date, list[Path]], cuts: pl.DataFrame) -> dict[date, str]:
-    meters = frame_digest(warehouse.scan("meters").select("meter", "aggregation", "property", "filter_json").collect())
+def _fingerprints(
+    warehouse: Warehouse, meters: pl.DataFrame, files: dict[date, list[Path]], cuts: pl.DataFrame
+) -> dict[date, str]:
+    measured = frame_digest(meters.select("meter", "aggregation", "property", "filter_json"))
     customers = frame_digest(warehouse.scan("customers").select("customer_id", "external_id").collect())
     cut_days = {day: frame_digest(rows) for (day,), rows in cuts.partition_by("date", as_dict=True).items()}
     return {
-        day: digest(__version__, meters, customers, cut_days.get(day, ""), *(path.name for path in paths))
+        day: digest(__version__, measured, customers, cut_days.get(day, ""), *(path.name for path in paths))
         for day, paths in files.items()
     }
 
