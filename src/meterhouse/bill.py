@@ -125,7 +125,8 @@ def _to_measure(periods: pl.LazyFrame, books: Books, final: Billed) -> pl.LazyFr
 def _unmeasured(to_measure: pl.LazyFrame, meters: pl.LazyFrame) -> pl.LazyFrame:
     """Usage of meters that the catalog has no more: none, so that credits carried over pass on and are not lost."""
     gone = to_measure.join(meters, on="meter", how="anti")
-    return conform(gone.with_columns(quantity=pl.lit(None, QUANTITY), events=_NONE, skipped=_NONE), Usage)
+    nothing = {"definition": pl.lit(None, pl.String), "quantity": pl.lit(None, QUANTITY)}
+    return conform(gone.with_columns(**nothing, events=_NONE, skipped=_NONE), Usage)
 
 
 def _final_cycles(final: Billed) -> pl.LazyFrame:

@@ -28,7 +28,7 @@ CUSTOMERS: Final = ("ada", "bob/1", "cy%2F")
 PRODUCTS: Final = ("basic", "pro")
 METERS: Final = pl.DataFrame(
     {"meter": ["calls", "seats"], "name": ["Calls", "Seats"], "unit": "unit", "aggregation": ["sum", "max"]}
-    | {"property": "any", "filter_json": ""},
+    | {"property": "any", "filter_json": "", "definition": ["calls", "seats"]},
     schema_of(Meters),
 )
 UNITS: Final = st.integers(0, 60).map(Decimal) | st.decimals("0", "60", places=3)

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from meterhouse.auditing.audit import prepare
 from meterhouse.auditing.filters import Properties, condition
-from meterhouse.catalog import Aggregation, Clause, Filter, Meter, filter_json
+from meterhouse.catalog import Aggregation, Clause, Filter, Meter
 from meterhouse.catalog.filters import Operator
 from meterhouse.catalog.meters import Function
+from meterhouse.catalog.rows import meter_rows
 from meterhouse.metering import EventProperties, cuts_within_days, matches, measure_daily, measure_periods
-from meterhouse.tables import BillingPeriods, Customers, Events, MeteredPrices, Meters, schema_of
+from meterhouse.tables import BillingPeriods, Customers, Events, MeteredPrices, schema_of
 from meterhouse.tables.properties import TYPES, PropertyNames
 from tests.oracle.engine import assert_passes, audit_frames, register
 
@@ -132,14 +133,6 @@ def period_rows(bounds: dict[str, set[datetime]]) -> pl.DataFrame:
         for cycle, (start, end) in enumerate(pairwise(sorted(instants)))
     ]
     return pl.DataFrame(cycles, schema_of(BillingPeriods), orient="row")
-
-
-def meter_rows(made: dict[str, Meter]) -> pl.DataFrame:
-    rows = [
-        (name, name, "unit", meter.aggregation.func, meter.aggregation.property, filter_json(meter.filter))
-        for name, meter in made.items()
-    ]
-    return pl.DataFrame(rows, schema_of(Meters), orient="row")
 
 
 def price_rows(made: dict[str, Meter]) -> pl.DataFrame:

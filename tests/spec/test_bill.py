@@ -80,6 +80,7 @@ BOOK: Final = Books(
         """,
         unit="unit",
         filter_json="",
+        definition="d",
     ),
     products=rows(
         Products,

@@ -58,6 +58,7 @@ METERS: Final = rows(
     unit="unit",
     aggregation="count",
     filter_json="",
+    definition="d",
 )
 NO_FEES: Final = empty(FixedPrices)
 NO_CHARGES: Final = empty(Charges)

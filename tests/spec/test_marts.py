@@ -33,6 +33,7 @@ def warehouse(tmp_path: Path) -> Warehouse:
         name="-",
         unit="u",
         filter_json="{}",
+        definition="d",
     )
     return opened
 

@@ -289,7 +289,7 @@ def test_the_customers_id_decides_then_the_senders() -> None:
 
 # --- Periods ----------------------------------------------------------------------------------------------------------
 
-METERS = rows(Meters, "meter | aggregation\nm | sum", name="m", unit="unit", filter_json="{}")
+METERS = rows(Meters, "meter | aggregation\nm | sum", name="m", unit="unit", filter_json="{}", definition="d")
 
 
 def january_of(customer: str) -> pl.LazyFrame:

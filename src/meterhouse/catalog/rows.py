@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -24,20 +26,17 @@ Rows = list[dict[str, Any]]
 
 def meter_rows(meters: Mapping[str, Meter]) -> pl.DataFrame:
     """One row per meter."""
-    return _frame(
-        Meters,
-        (
-            {
-                "meter": key,
-                "name": meter.name or key,
-                "unit": meter.unit,
-                "aggregation": meter.aggregation.func,
-                "property": meter.aggregation.property,
-                "filter_json": filter_json(meter.matching()),
-            }
-            for key, meter in meters.items()
-        ),
-    )
+    return _frame(Meters, (_meter_row(key, meter) for key, meter in meters.items()))
+
+
+def _meter_row(key: str, meter: Meter) -> dict[str, Any]:
+    measures = {
+        "aggregation": meter.aggregation.func,
+        "property": meter.aggregation.property,
+        "filter_json": filter_json(meter.matching()),
+    }
+    definition = hashlib.sha256(json.dumps(measures).encode()).hexdigest()[:16]
+    return {"meter": key, "name": meter.name or key, "unit": meter.unit, **measures, "definition": definition}
 
 
 def product_rows(products: Mapping[str, Product], currency: str) -> dict[str, pl.DataFrame]:

@@ -62,7 +62,7 @@ def measure_periods(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl
     `periods` are rows of `billing_periods` with a column `meter`: what to measure in each.
     """
     key = ["subscription_id", "cycle", "meter"]
-    wanted = periods.join(meters.select("meter", "aggregation"), on="meter")
+    wanted = periods.join(meters.select("meter", "aggregation", "definition"), on="meter")
     # An unattributed id may look like a customer's, but is not the customer (rule 1.5).
     known = usage_daily.filter("attributed")
     slices = wanted.join(known, on=["customer_id", "meter"]).filter(

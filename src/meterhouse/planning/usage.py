@@ -81,7 +81,7 @@ def _meter_days(project: Project, warehouse: Warehouse, days: list[date], cuts: 
 def _fingerprints(
     warehouse: Warehouse, meters: pl.DataFrame, files: dict[date, list[Path]], cuts: pl.DataFrame
 ) -> dict[date, str]:
-    measured = frame_digest(meters.select("meter", "aggregation", "property", "filter_json"))
+    measured = frame_digest(meters.select("meter", "definition"))
     customers = frame_digest(warehouse.scan("customers").select("customer_id", "external_id").collect())
     cut_days = {day: frame_digest(rows) for (day,), rows in cuts.partition_by("date", as_dict=True).items()}
     return {

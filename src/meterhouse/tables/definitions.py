@@ -17,6 +17,7 @@ class Meters(dy.Schema):
     aggregation = column.text("`count`, `sum`, `max`, `min`, `avg`, `unique` or `last` (rule 2.2).")
     property = column.text("The property aggregated; null for `count`.", nullable=True)
     filter_json = column.text("Which events count, as canonical JSON (rule 2.1).")
+    definition = column.identifier("Digest of aggregation, property and filter: what the meter measures.")
 
 
 class Customers(dy.Schema):

@@ -55,6 +55,9 @@ class Usage(dy.Schema):
     customer_id = column.identifier("Who used.")
     period_start = column.instant("First instant.")
     period_end = column.instant("First instant after it.")
+    definition = column.identifier(
+        "Of the meter that measured it; null where the catalog had it no more.", nullable=True
+    )
     quantity = column.quantity("The quantity; null where max, min, avg or last had no event.", nullable=True)
     events = column.count("Events counted.")
     skipped = column.count("Events skipped.")

@@ -34,7 +34,10 @@ compared AS (
         u.skipped AS stored_skipped, a.skipped,
         coalesce(
             b.is_final AND (
-                a.events + a.skipped > u.events + u.skipped OR k.customer_id IS NULL OR u.period_end > clock()
+                a.events + a.skipped > u.events + u.skipped
+                OR m.definition IS DISTINCT FROM u.definition
+                OR k.customer_id IS NULL
+                OR u.period_end > clock()
             ),
             false
         ) AS is_late
@@ -42,6 +45,7 @@ compared AS (
     FULL JOIN expected AS e USING (subscription_id, cycle, meter)
     LEFT JOIN usage_again AS a USING (subscription_id, cycle, meter)
     LEFT JOIN billed_cycles AS b USING (subscription_id, cycle)
+    LEFT JOIN meters AS m ON m.meter = u.meter
     LEFT JOIN customers AS k ON k.customer_id = u.customer_id
 )
 SELECT
