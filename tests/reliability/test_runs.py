@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from meterhouse.auditing import audit
 from meterhouse.errors import WarehouseBusy
 from meterhouse.planning import clock_after
 from meterhouse.planning.fingerprints import frame_digest
@@ -263,6 +264,31 @@ def test_after_a_run_through_an_earlier_day_what_is_final_still_may_not_move(ran
     run_through(ran, FEBRUARY)
     edit(ran / "subscriptions.csv", "2026-03-12T15:30:00Z", "2026-03-12T15:31:00Z")
     assert "A final invoice does not move" in refusal(ran)
+
+
+def test_a_subscription_added_after_a_later_clock_is_numbered_in_order(ran: Path) -> None:
+    numbered = rows(ran, "invoices", "number")
+    edit(ran / "subscriptions.csv", "s-dia,", "s-new,dia,yen,2026-01-05,,,,\ns-dia,")
+    run_through(ran, FEBRUARY)
+    assert rows(ran, "invoices", "number") == numbered
+    run_through(ran)
+    assert ("s-new",) in rows(ran, "invoices", "subscription_id")
+    dated = contents(ran, ["invoices"])["invoices"].sort("sequence")
+    assert dated["finalized_at"].is_sorted()
+    assert all_pass(ran)
+
+
+def test_a_changed_meter_leaves_final_usage_as_it_was_and_the_audit_passes(ran: Path) -> None:
+    before = final(ran)
+    edit(ran / "catalog" / "meters.yaml", "value: large", "value: small")
+    run_through(ran)
+    assert_same(final(ran), before)
+    assert all_pass(ran)
+
+
+def all_pass(root: Path) -> bool:
+    """Whether the audit agrees with all that is stored."""
+    return all(finding.passed for finding in audit(warehouse_of(root)))
 
 
 # --- Order and split of files -----------------------------------------------------------------------------------------

@@ -468,6 +468,15 @@ def test_numbers_follow_the_order_of_issue_and_leave_no_gap() -> None:
     )
 
 
+def test_an_earlier_clock_gives_no_number_after_a_later_one() -> None:
+    """Numbers follow time: what an earlier clock finds due becomes final with the next run that is not earlier."""
+    due = drafts(used=USED, fixed=FEE)
+    given = Numbering("INV", 4, 0, 30, last_given_at=MARCH_1)
+    a_day_before = datetime(2025, 2, 28, tzinfo=UTC)
+    assert finalize(due, given, a_day_before).collect().is_empty()
+    assert finalize(due, given, MARCH_1).collect()["sequence"].min() == 5
+
+
 # --- Estimates --------------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,8 @@ class Numbering(NamedTuple):
     due_days: int
     timezone: str = "UTC"
     """Where the seller's books are kept: the month of an invoice is that of its issue there."""
+    last_given_at: datetime | None = None
+    """The clock of the run that gave the last number: an earlier clock gives none, since numbers follow time."""
 
 
 def draft_invoices(
@@ -70,8 +72,9 @@ def draft_invoices(
 def finalize(drafts: pl.LazyFrame, numbering: Numbering, as_of: datetime) -> pl.LazyFrame:
     """The drafts whose grace period is over, with gapless numbers in the order of issue (rule 7.1)."""
     place = pl.int_range(1, pl.len() + 1, dtype=pl.Int64)
+    is_in_order = numbering.last_given_at is None or as_of >= numbering.last_given_at
     final = (
-        drafts.filter(pl.col("issued_at") + timedelta(days=numbering.grace_days) <= as_of)
+        drafts.filter(is_in_order, pl.col("issued_at") + timedelta(days=numbering.grace_days) <= as_of)
         .sort("issued_at", "invoice_id")
         .with_columns(status=pl.lit("finalized"), sequence=numbering.last + place, finalized_at=pl.lit(as_of, INSTANT))
         .with_columns(

@@ -36,8 +36,11 @@ def bill_cycles(settings: Settings, warehouse: Warehouse, as_of: datetime) -> Bi
     billed = Billed(invoices, warehouse.scan("usage"), warehouse.scan("credit_ledger"))
     books = Books(**{name: warehouse.scan(name) for name in _BOOKS})
     usage_daily = warehouse.scan("usage_daily").filter(pl.col("date") < as_of.date())
-    last = invoices.select(pl.col("sequence").max()).collect().item() or 0
-    numbering = Numbering(settings.invoice_series, last, settings.grace_days, settings.due_days, settings.timezone)
+    given = invoices.select(pl.col("sequence").max().fill_null(0), pl.col("finalized_at").max())
+    last, given_at = given.collect().row(0)
+    numbering = Numbering(
+        settings.invoice_series, last, settings.grace_days, settings.due_days, settings.timezone, given_at
+    )
     with told_where("billing"):
         found = bill(books, usage_daily, billed, numbering, as_of, settings.rounding)
     warehouse.replace("billing_periods", found.periods)
