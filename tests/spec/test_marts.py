@@ -58,15 +58,29 @@ def test_a_mart_of_an_empty_warehouse_is_empty_exact_and_says_what_a_row_is(tmp_
 
 
 def invoice(warehouse: Warehouse, table: str, text: str) -> None:
-    given: dict[str, Value] = {"subscription_id": "-", "product": "-", "cycle": 1, "revision": 0, "lines": 1}
+    given: dict[str, Value] = {
+        "subscription_id": "-",
+        "customer_name": "-",
+        "external_id": "-",
+        "product": "-",
+        "cycle": 1,
+        "revision": 0,
+        "lines": 1,
+    }
     given |= {"issued_at": "2026-02-01", "total_minor": 0, "is_zero": False, "number": None}
+    given |= {"customer_name": "-", "external_id": "-"}
     store(warehouse, table, text, **given)
 
 
-def line(warehouse: Warehouse, table: str, text: str) -> None:
+def line(warehouse: Warehouse, table: str, text: str, **more: Value) -> None:
     given: dict[str, Value] = {"price_id": "-", "description": "-", "line_no": 1, "kind": "usage", "unpriced": "0"}
     given |= {"period_start": "2026-01-01", "period_end": "2026-02-01", "included": "0", "credited": "0"}
-    given |= {"uncapped_minor_unrounded": "0", "amount_minor_unrounded": "0", "amount_minor": 0, "currency": "USD"}
+    given |= {
+        "uncapped_minor_unrounded": "0",
+        "amount_minor_unrounded": "0",
+        "amount_minor": 0,
+        "currency": "USD",
+    } | more
     store(warehouse, table, text, **given)
 
 
@@ -144,7 +158,10 @@ def test_top_customers(warehouse: Warehouse) -> None:
     )
 
 
-def test_late_events(warehouse: Warehouse) -> None:
+def test_only_an_event_that_says_when_it_was_received_is_late(warehouse: Warehouse) -> None:
+    counts: dict[str, Value] = {"records": 5, "events": 5, "rejected": 0, "duplicates": 0, "conflicts": 0}
+    file = "file_id | landed_at \n f | 2026-11-21T08:00"
+    store(warehouse, "landed_files", file, path="-", bytes=1, rounded_numbers=0, **counts)
     store(
         warehouse,
         "events",
@@ -153,7 +170,8 @@ def test_late_events(warehouse: Warehouse) -> None:
         1        | 2026-01-01 | 2026-01-01T23:00 | 2026-01-01T23:59
         2        | 2026-01-01 | 2026-01-01T23:00 | 2026-01-02T00:00
         3        | 2026-01-01 | 2026-01-01T01:00 | 2026-01-09T12:00
-        4        | 2026-01-02 | 2026-01-02T01:00 | 2026-01-02T12:00
+        4        | 2026-01-01 | 2026-01-01T02:00 | 2026-11-21T08:00
+        5        | 2026-01-02 | 2026-01-02T01:00 | 2026-11-21T08:00
         """,
         source="user",
         name="-",
@@ -164,9 +182,9 @@ def test_late_events(warehouse: Warehouse) -> None:
     assert_rows(
         answer(warehouse, "late_events"),
         """
-        date       | events | late | days_late_at_most
-        2026-01-01 | 3      | 2    | 8
-        2026-01-02 | 1      | 0    | 0
+        date       | events | with_received_at | late | days_late_at_most
+        2026-01-01 | 4      | 3                | 2    | 8
+        2026-01-02 | 1      | 0                | 0    | 0
         """,
     )
 
@@ -180,6 +198,7 @@ def test_usage_over_time_has_a_row_per_meter_customer_and_day(warehouse: Warehou
         ada         | 2026-01-01 | 2026-01-01       | yes        | 2
         ada         | 2026-01-01 | 2026-01-01T12:00 | yes        | 3
         ada         | 2026-01-02 | 2026-01-02       | yes        | 1
+        ada         | 2026-01-02 | 2026-01-02       | no         | 7
         zoe         | 2026-01-01 | 2026-01-01       | no         | 9
         """,
         meter="calls",
@@ -191,6 +210,7 @@ def test_usage_over_time_has_a_row_per_meter_customer_and_day(warehouse: Warehou
         meter | customer_id | external_id | date       | attributed | quantity | unit | events
         calls | ada         | x-ada       | 2026-01-01 | yes        | 5        | u    | 5
         calls | ada         | x-ada       | 2026-01-02 | yes        | 1        | u    | 1
+        calls | ada         | -           | 2026-01-02 | no         | 7        | u    | 7
         calls | zoe         | -           | 2026-01-01 | no         | 9        | u    | 9
         """,
     )
@@ -331,6 +351,67 @@ def test_unbilled_usage_has_a_reason(warehouse: Warehouse) -> None:
         """,
     )
     assert_rows(unbilled.filter(customer_id=""), "reason | events \n no customer was sent | 1")
+
+
+def test_usage_that_came_after_its_invoice_was_final_is_unbilled(warehouse: Warehouse) -> None:
+    """`calls` has two prices, so two lines; what `seats` measures was changed since; `tokens` has no late usage."""
+    subscribed: dict[str, Value] = {"started_at": "2026-01-01", "end": "at_once", "interval": "month"}
+    subscribed |= {"interval_count": 1, "anchor": "2026-01-01", "timezone": "UTC"}
+    store(warehouse, "subscriptions", "subscription_id | customer_id | product \n s1 | ada | pro", **subscribed)
+    store(
+        warehouse,
+        "usage",
+        """
+        meter  | cycle | period_start | period_end | definition | quantity | events
+        calls  | 0     | 2026-01-01   | 2026-02-01 | d          | 5        | 5
+        tokens | 0     | 2026-01-01   | 2026-02-01 | d          | 1.5      | 2
+        seats  | 0     | 2026-01-01   | 2026-02-01 | other      | 3        | 1
+        stock  | 0     | 2026-01-01   | 2026-02-01 | d          | 9        | 1
+        level  | 0     | 2026-01-01   | 2026-02-01 | d          | 7        | 1
+        calls  | 1     | 2026-02-01   | 2026-03-01 | d          | 1        | 1
+        """,
+        subscription_id="s1",
+        customer_id="ada",
+        skipped=0,
+    )
+    store(
+        warehouse,
+        "usage_daily",
+        """
+        meter  | customer_id | date       | slice_start | attributed | events | sum
+        calls  | ada         | 2026-01-01 | 2026-01-01  | yes        | 5      | -
+        calls  | ada         | 2026-01-31 | 2026-01-31  | yes        | 2      | -
+        calls  | ada         | 2026-01-31 | 2026-01-31  | no         | 50     | -
+        calls  | ada         | 2026-02-01 | 2026-02-01  | yes        | 3      | -
+        tokens | ada         | 2026-01-03 | 2026-01-03  | yes        | 2      | 1.5
+        seats  | ada         | 2026-01-03 | 2026-01-03  | yes        | 8      | -
+        level  | ada         | 2026-01-03 | 2026-01-03  | yes        | 2      | -
+        stock  | ada         | 2026-01-03 | 2026-01-03  | yes        | 4      | -
+        """,
+        skipped=0,
+    )
+    final = "invoice_id | subscription_id | customer_id | status | number | currency | month"
+    invoice(warehouse, "invoices", f"{final} \n i1 | s1 | ada | finalized | INV-1 | USD | 2026-02")
+    billed = """
+        line_no | meter  | quantity | billed
+        1       | calls  | 5        | 5
+        2       | calls  | 5        | 5
+        3       | tokens | 1.5      | 1.5
+        4       | seats  | 3        | 3
+        5       | level  | 7        | 7
+    """
+    line(warehouse, "invoice_lines", billed, invoice_id="i1")
+    assert_rows(
+        answer(warehouse, "unbilled_usage"),
+        """
+        reason                           | meter | external_id | number | first_day  | last_day   | events | quantity
+        came after the invoice was final | calls | x-ada       | INV-1  | 2026-01-01 | 2026-01-31 | 2      | 2
+        came after the invoice was final | level | x-ada       | INV-1  | 2026-01-01 | 2026-01-31 | 1      | -
+        no price for this meter          | stock | x-ada       | -      | 2026-01-03 | 2026-01-03 | 4      | -
+        no price for this meter          | calls | x-ada       | -      | 2026-02-01 | 2026-02-01 | 3      | 3
+        unknown customer                 | calls | -           | -      | 2026-01-31 | 2026-01-31 | 50     | 50
+        """,
+    )
 
 
 def test_data_quality(warehouse: Warehouse) -> None:

@@ -1,6 +1,17 @@
 -- One row per meter, customer and reason why usage is not billed; units above the last tier have a row per invoice line.
--- `quantity` is null where the meter is neither a count nor a sum.
-WITH used AS (
+-- So has usage that came after its invoice was final. `quantity` is null where the meter is neither a count nor a sum.
+WITH lines AS (
+    SELECT i.customer_id, i.number, l.* FROM invoice_lines AS l JOIN invoices AS i USING (invoice_id)
+    UNION ALL
+    SELECT i.customer_id, i.number, l.* FROM draft_invoice_lines AS l JOIN draft_invoices AS i USING (invoice_id)
+),
+-- What a final invoice bills, whatever its product is priced by now. Several prices may be on one meter.
+final AS (
+    SELECT u.*, i.invoice_id, i.number
+    FROM usage AS u JOIN invoices AS i ON i.subscription_id = u.subscription_id AND i.cycle = u.cycle + 1
+    SEMI JOIN invoice_lines AS l ON l.invoice_id = i.invoice_id AND l.meter = u.meter
+),
+used AS (
     SELECT
         CASE
             WHEN NOT u.attributed AND u.customer_id = '' THEN 'no customer was sent'
@@ -19,12 +30,26 @@ WITH used AS (
         END AS reason,
         u.*
     FROM usage_daily AS u
+    ANTI JOIN final AS f ON u.attributed AND f.customer_id = u.customer_id AND f.meter = u.meter
+        AND f.period_start <= u.slice_start AND u.slice_start < f.period_end
     WHERE u.events > 0
 ),
-lines AS (
-    SELECT i.customer_id, l.* FROM invoice_lines AS l JOIN invoices AS i USING (invoice_id)
-    UNION ALL
-    SELECT i.customer_id, l.* FROM draft_invoice_lines AS l JOIN draft_invoices AS i USING (invoice_id)
+-- Under a changed definition a meter would count other events: those did not come late.
+came AS (
+    SELECT
+        f.invoice_id, f.number, f.meter, f.customer_id, f.period_start, f.period_end,
+        sum(u.events)::BIGINT - f.events AS events,
+        CASE m.aggregation
+            WHEN 'count' THEN sum(u.events)::DECIMAL(38, 12) - f.quantity
+            WHEN 'sum' THEN coalesce(sum(u.sum), 0::DECIMAL(38, 12)) - f.quantity
+        END AS quantity
+    FROM final AS f
+    JOIN meters AS m USING (meter, definition)
+    JOIN usage_daily AS u ON u.attributed AND u.customer_id = f.customer_id AND u.meter = f.meter
+        AND f.period_start <= u.slice_start AND u.slice_start < f.period_end
+    GROUP BY
+        f.invoice_id, f.number, f.meter, f.customer_id, f.period_start, f.period_end, f.events, f.quantity,
+        m.aggregation
 ),
 unbilled AS (
     SELECT
@@ -32,6 +57,7 @@ unbilled AS (
         meter,
         customer_id,
         NULL AS invoice_id,
+        NULL AS number,
         min(date) AS first_day,
         max(date) AS last_day,
         sum(events)::BIGINT AS events,
@@ -44,10 +70,24 @@ unbilled AS (
     GROUP BY reason, meter, customer_id
     UNION ALL
     SELECT
+        'came after the invoice was final',
+        meter,
+        customer_id,
+        invoice_id,
+        number,
+        (period_start AT TIME ZONE 'UTC')::DATE,
+        ((period_end - INTERVAL 1 MICROSECOND) AT TIME ZONE 'UTC')::DATE,
+        events,
+        quantity
+    FROM came
+    WHERE events > 0
+    UNION ALL
+    SELECT
         'above the last tier',
         meter,
         customer_id,
         invoice_id,
+        number,
         (period_start AT TIME ZONE 'UTC')::DATE,
         ((period_end - INTERVAL 1 MICROSECOND) AT TIME ZONE 'UTC')::DATE,
         NULL,
@@ -55,6 +95,7 @@ unbilled AS (
     FROM lines
     WHERE unpriced > 0
 )
-SELECT u.reason, u.meter, u.customer_id, c.external_id, u.invoice_id, u.first_day, u.last_day, u.events, u.quantity
-FROM unbilled AS u LEFT JOIN customers AS c USING (customer_id)
+SELECT
+    u.reason, u.meter, u.customer_id, c.external_id, u.invoice_id, u.number, u.first_day, u.last_day, u.events, u.quantity
+FROM unbilled AS u LEFT JOIN customers AS c ON c.customer_id = u.customer_id AND u.reason <> 'unknown customer'
 ORDER BY u.reason, u.meter, u.customer_id, u.first_day, u.invoice_id

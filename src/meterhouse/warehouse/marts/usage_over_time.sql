@@ -1,11 +1,11 @@
--- One row per meter, customer and day (UTC).
+-- One row per meter, customer and day (UTC). A stranger whose id looks like a customer's has rows of his own.
 -- `quantity` is the meter's own aggregation over the day; for `avg` it is null, as an average is not exact: take `sum` and `events`.
 WITH daily AS (
     SELECT
         meter,
         customer_id,
         date,
-        bool_and(attributed) AS attributed,
+        attributed,
         sum(events)::BIGINT AS events,
         sum(skipped)::BIGINT AS skipped,
         sum(sum) AS sum,
@@ -14,7 +14,7 @@ WITH daily AS (
         arg_max(last, (last_timestamp, last_received_at, last_event_id)) FILTER (last IS NOT NULL) AS last,
         len(list_distinct(flatten(list(distinct_values) FILTER (distinct_values IS NOT NULL)))) AS distinct_values
     FROM usage_daily
-    GROUP BY meter, customer_id, date
+    GROUP BY meter, customer_id, date, attributed
 )
 SELECT
     d.meter,
@@ -36,5 +36,5 @@ SELECT
     d.sum
 FROM daily AS d
 LEFT JOIN meters AS m USING (meter)
-LEFT JOIN customers AS c USING (customer_id)
-ORDER BY d.meter, d.customer_id, d.date
+LEFT JOIN customers AS c ON d.attributed AND c.customer_id = d.customer_id
+ORDER BY d.meter, d.customer_id, d.date, d.attributed
