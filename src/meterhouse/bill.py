@@ -44,6 +44,7 @@ _NONE: Final = pl.lit(0, pl.Int64)
 class Books:
     """What is billed, and how: the definitions as tables."""
 
+    customers: pl.LazyFrame
     subscriptions: pl.LazyFrame
     meters: pl.LazyFrame
     products: pl.LazyFrame
@@ -93,7 +94,8 @@ def bill(
     lines = (
         bill_lines(periods, charges, books.fixed_prices, books.products, books.meters, as_of, rounding).collect().lazy()
     )
-    invoices = _not_final(draft_invoices(periods, lines, books.products, as_of, numbering.timezone), final)
+    drafted = draft_invoices(periods, lines, books.products, books.customers, as_of, numbering.timezone)
+    invoices = _not_final(drafted, final)
     tables = {
         "invoice_lines": as_invoice_lines(lines),
         "rated_lines": rated_lines(lines, steps),

@@ -16,7 +16,7 @@ from meterhouse.bill import Bill, Books
 from meterhouse.catalog import FixedPrice, MeterCredits, Product, Tier, TieredPrice, UnitPrice
 from meterhouse.catalog.rows import product_rows
 from meterhouse.money import minor_digits
-from meterhouse.tables import Meters, Subscriptions, UsageDaily, schema_of
+from meterhouse.tables import Customers, Meters, Subscriptions, UsageDaily, schema_of
 from tests.billed import History
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 START: Final = datetime(2025, 1, 31, tzinfo=UTC)
 DAYS: Final = 70
 CUSTOMERS: Final = ("ada", "bob/1", "cy%2F")
+CUSTOMER_ROWS: Final = pl.DataFrame(dict.fromkeys(schema_of(Customers), CUSTOMERS), schema_of(Customers))
 PRODUCTS: Final = ("basic", "pro")
 METERS: Final = pl.DataFrame(
     {"meter": ["calls", "seats"], "name": ["Calls", "Seats"], "unit": "unit", "aggregation": ["sum", "max"]}
@@ -114,7 +115,8 @@ def daily_usage(draw: st.DrawFn) -> pl.DataFrame:
 
 
 def as_books(sold: dict[str, Product], subscribed: pl.DataFrame, currency: str) -> Books:
-    tables = {"subscriptions": subscribed, "meters": METERS, **product_rows(sold, currency)}
+    tables = {"customers": CUSTOMER_ROWS, "subscriptions": subscribed, "meters": METERS}
+    tables |= product_rows(sold, currency)
     return Books(**{name: frame.lazy() for name, frame in tables.items()})
 
 

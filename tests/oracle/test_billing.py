@@ -15,7 +15,7 @@ from meterhouse.bill import Bill, Billed, Books, bill
 from meterhouse.catalog import Aggregation, Meter, Product
 from meterhouse.catalog.rows import meter_rows, product_rows
 from meterhouse.invoicing import Numbering
-from meterhouse.tables import CreditLedger, Invoices, Subscriptions, Usage, UsageDaily, empty, schema_of
+from meterhouse.tables import CreditLedger, Customers, Invoices, Subscriptions, Usage, UsageDaily, empty, schema_of
 from tests.oracle.books import PRODUCTS, UNITS, draw_books
 from tests.oracle.engine import assert_passes, audit_frames
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 START: Final = datetime(2026, 1, 31, tzinfo=UTC)
 DAYS: Final = 90
 CUSTOMERS: Final = ("ada", "bob", "cyd", "dan", "eve", "fay")
+CUSTOMER_ROWS: Final = pl.DataFrame(dict.fromkeys(schema_of(Customers), CUSTOMERS), schema_of(Customers))
 METERS: Final = {
     "calls": Meter(aggregation=Aggregation(func="sum", property="calls")),
     "peak": Meter(aggregation=Aggregation(func="max", property="peak")),
@@ -91,7 +92,8 @@ def run(
     rounding: Rounding,
 ) -> dict[str, pl.DataFrame]:
     """All tables after a run that found `before`."""
-    definitions = {"subscriptions": subscribed, "meters": meter_rows(measured), **product_rows(sold, "USD")}
+    people = {"customers": CUSTOMER_ROWS, "subscriptions": subscribed}
+    definitions = {**people, "meters": meter_rows(measured), **product_rows(sold, "USD")}
     numbering = Numbering("INV", before["invoices"].height, grace_days, 30)
     billed = Billed(before["invoices"].lazy(), before["usage"].lazy(), before["credit_ledger"].lazy())
     found: Bill = bill(

@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 from meterhouse.bill import Books
 from meterhouse.tables import (
     Benefits,
+    Customers,
     FixedPrices,
     MeteredPrices,
     Meters,
@@ -67,6 +68,14 @@ def tiers(text: str) -> pl.LazyFrame:
 # 10 USD; seats by the highest number used: three at 5 USD and one USD for the first, more at 4 USD.
 # Each month brings credits for 50 calls that are lost and for 30 that are kept.
 BOOK: Final = Books(
+    customers=rows(
+        Customers,
+        """
+        customer_id | external_id | name
+        ada         | crm-1       | Ada
+        bob         | crm-2       | Bob
+        """,
+    ),
     subscriptions=subscriptions("""
         subscription_id | started_at | ends_at
         s1              | 2025-01-01 | -
@@ -390,9 +399,20 @@ def test_a_final_invoice_stays_whatever_changes() -> None:
         calls | 2025-01-15 | 5000
     """)
     dearer = BOOK.tiers.with_columns(unit_amount_minor=pl.col("unit_amount_minor") + 1)
-    history.run(replace(BOOK, tiers=dearer, benefits=empty(Benefits)), pl.concat([USAGE, late]), MARCH)
+    renamed = BOOK.customers.with_columns(name=pl.col("name") + " Ltd", external_id="x-" + pl.col("external_id"))
+    changed = replace(BOOK, customers=renamed, tiers=dearer, benefits=empty(Benefits))
+    history.run(changed, pl.concat([USAGE, late]), MARCH)
     for table, frame in before.items():
         assert history.final[table].head(frame.height).equals(frame)
+    assert_rows(
+        history.show("invoices"),
+        """
+        invoice_id | customer_name | external_id
+        s1/0/0     | Ada           | crm-1
+        s1/1/0     | Ada           | crm-1
+        s1/2/0     | Ada Ltd       | x-crm-1
+        """,
+    )
     assert_rows(
         history.usage.lazy().filter(pl.col("meter") == "calls", pl.col("cycle") < 2),
         """

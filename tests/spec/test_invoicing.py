@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import pytest
 
+from meterhouse.errors import WarehouseError
 from meterhouse.invoicing import (
     Numbering,
     as_invoice_lines,
@@ -22,6 +23,7 @@ from meterhouse.invoicing import (
 from meterhouse.tables import (
     BillingPeriods,
     Charges,
+    Customers,
     Estimates,
     FixedPrices,
     InvoiceLines,
@@ -46,6 +48,13 @@ PRODUCTS: Final = rows(
     product | name | currency
     pro     | Pro  | USD
     yen     | Yen  | JPY
+    """,
+)
+CUSTOMERS: Final = rows(
+    Customers,
+    """
+    customer_id | external_id | name
+    ada         | crm-1       | Ada
     """,
 )
 METERS: Final = rows(
@@ -141,7 +150,7 @@ def drafts(
 ) -> pl.LazyFrame:
     """Drafts as they are stored."""
     lines = bill_lines(periods, used, fixed, PRODUCTS, METERS, as_of, "half_away_from_zero")
-    return verify(draft_invoices(periods, lines, PRODUCTS, as_of, timezone).collect(), Invoices).lazy()
+    return verify(draft_invoices(periods, lines, PRODUCTS, CUSTOMERS, as_of, timezone).collect(), Invoices).lazy()
 
 
 def test_the_month_of_an_invoice_is_that_of_the_sellers_books() -> None:
@@ -151,6 +160,23 @@ def test_the_month_of_an_invoice_is_that_of_the_sellers_books() -> None:
     shown = pl.concat([in_utc, in_new_york]).select("issued_at", "month").collect()
     assert shown["issued_at"].n_unique() == 1
     assert shown["month"].to_list() == ["2025-02", "2025-01"]
+
+
+def test_an_invoice_says_what_its_customer_is_called() -> None:
+    assert_rows(
+        drafts(fixed=FEE).head(1),
+        """
+        customer_id | customer_name | external_id
+        ada         | Ada           | crm-1
+        """,
+    )
+
+
+def test_an_invoice_without_a_customer_is_refused_and_does_not_vanish() -> None:
+    lines = bill_lines(PERIODS, NO_CHARGES, FEE, PRODUCTS, METERS, MARCH_1, "half_away_from_zero")
+    found = draft_invoices(PERIODS, lines, PRODUCTS, CUSTOMERS.clear(), MARCH_1, "UTC").collect()
+    with pytest.raises(WarehouseError, match="customer_name"):
+        verify(found, Invoices)
 
 
 # --- Which invoice bills what -----------------------------------------------------------------------------------------

@@ -239,7 +239,7 @@ def ev_charging() -> Bill:
     daily = measure_daily(store.table("events").lazy(), project.catalog.meters, people["customers"], cuts)
     definitions = {name: table.lazy() for name, table in project.definitions.items()}
     return bill(
-        Books(subscriptions=people["subscriptions"], **definitions),
+        Books(customers=people["customers"], subscriptions=people["subscriptions"], **definitions),
         daily.collect().lazy(),
         Billed(empty(Invoices), empty(Usage), empty(CreditLedger)),
         Numbering("EV", 0, project.settings.grace_days, project.settings.due_days),

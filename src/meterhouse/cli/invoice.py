@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 _KINDS = ("granted", "used", "rolled_over", "forfeited")
+_CUSTOMER = {"customer_id": "customer_id", "external_id": "external_id", "name": "customer_name"}
 
 
 def show_invoice(warehouse: Warehouse, head: Row, books: ZoneInfo, *, as_json: bool) -> None:
@@ -42,7 +43,7 @@ def show_invoice(warehouse: Warehouse, head: Row, books: ZoneInfo, *, as_json: b
         print_json(_as_json(warehouse, head, lines, entries))
         return
     zone = ZoneInfo(_timezone(warehouse, head))
-    _show_head(warehouse, head, zone, books)
+    _show_head(head, zone, books)
     _show_lines(head, lines, zone)
     _show_entries(entries)
 
@@ -76,13 +77,6 @@ def _entries(warehouse: Warehouse, head: Row) -> list[Row]:
     return sorted(entries, key=lambda entry: (entry["meter"], order.get(entry["kind"], len(order)), entry["rank"]))
 
 
-def _customer(warehouse: Warehouse, head: Row) -> Row:
-    import polars as pl
-
-    found = warehouse.scan("customers").filter(pl.col("customer_id") == head["customer_id"]).collect().to_dicts()
-    return found[0] if found else {"customer_id": head["customer_id"], "external_id": None, "name": head["customer_id"]}
-
-
 def _timezone(warehouse: Warehouse, head: Row) -> str:
     import polars as pl
 
@@ -94,20 +88,19 @@ def _timezone(warehouse: Warehouse, head: Row) -> str:
 def _as_json(warehouse: Warehouse, head: Row, lines: list[Row], entries: list[Row]) -> Row:
     return {
         "invoice": {**head, **amounts(head["total_minor"], head["currency"], "total")},
-        "customer": _customer(warehouse, head),
+        "customer": {name: head[column] for name, column in _CUSTOMER.items()},
         "timezone": _timezone(warehouse, head),
         "lines": [{**line, **amounts(line["amount_minor"], line["currency"])} for line in lines],
         "credits": entries,
     }
 
 
-def _show_head(warehouse: Warehouse, head: Row, zone: ZoneInfo, books: ZoneInfo) -> None:
+def _show_head(head: Row, zone: ZoneInfo, books: ZoneInfo) -> None:
     screen = console()
-    customer = _customer(warehouse, head)
     name = f"Invoice {head['number']}" if head["number"] else f"Draft {head['invoice_id']}"
     screen.print(f"{name}   {money(head['total_minor'], head['currency'])} {head['currency']}", style="bold")
-    external = "" if customer["external_id"] in {None, customer["customer_id"]} else f", {customer['external_id']}"
-    screen.print(f"Customer      {safe(customer['name'])} ({safe(customer['customer_id'] + external)})")
+    external = "" if head["external_id"] == head["customer_id"] else f", {head['external_id']}"
+    screen.print(f"Customer      {safe(head['customer_name'])} ({safe(head['customer_id'] + external)})")
     screen.print(f"Subscription  {safe(head['subscription_id'])}, {safe(head['product'])}, periods in {zone.key}")
     if head["due_at"] is None:
         screen.print(f"Issued        {day_in(head['issued_at'], books)}, a draft: it still follows late events\n")

@@ -90,8 +90,7 @@ def show(
 def _found(warehouse: Warehouse, customer: str | None, month: str | None, status: str | None) -> pl.DataFrame:
     import polars as pl
 
-    customers = warehouse.scan("customers").select("customer_id", "external_id", customer="name")
-    invoices = all_invoices(warehouse).join(customers, on="customer_id", how="left")
+    invoices = all_invoices(warehouse).rename({"customer_name": "customer"})
     if customer is not None:
         invoices = invoices.filter(pl.col("customer_id") == customer_id_of(warehouse, customer))
     if month is not None:
@@ -105,7 +104,7 @@ def _found(warehouse: Warehouse, customer: str | None, month: str | None, status
 def _cells(row: dict[str, Any], books: ZoneInfo) -> list[str]:
     return [
         row["number"] or row["invoice_id"],
-        row["customer"] or row["customer_id"],
+        row["customer"],
         row["product"],
         day_in(row["issued_at"], books),
         day_in(row["due_at"], books) if row["due_at"] else "",

@@ -31,13 +31,19 @@ class Numbering(NamedTuple):
 
 
 def draft_invoices(
-    periods: pl.LazyFrame, lines: pl.LazyFrame, products: pl.LazyFrame, as_of: datetime, timezone: str
+    periods: pl.LazyFrame,
+    lines: pl.LazyFrame,
+    products: pl.LazyFrame,
+    customers: pl.LazyFrame,
+    as_of: datetime,
+    timezone: str,
 ) -> pl.LazyFrame:
     """One draft per boundary of a subscription that `as_of` has reached: `Invoices`.
 
     The start of a subscription is a boundary only where something is billed in advance; the end of a cycle always is,
-    so that an invoice of nothing says so (rule 7.5).
+    so that an invoice of nothing says so (rule 7.5). It names the customer, and keeps that name once it is final.
     """
+    names = customers.select("customer_id", "external_id", customer_name="name")
     cycle = pl.col("invoice_cycle")
     columns = ["subscription_id", "customer_id", "product"]
     ended = periods.filter(pl.col("period_end") <= as_of).select(
@@ -52,6 +58,8 @@ def draft_invoices(
         .join(totals, on=["subscription_id", "invoice_cycle"], how="left")
         .filter((cycle > 0) | pl.col("lines").is_not_null())
         .join(products.select("product", "currency"), on="product")
+        # Left: an invoice of a customer without a row fails where it is stored and does not vanish.
+        .join(names, on="customer_id", how="left")
         .with_columns(pl.col("lines", "total_minor").fill_null(0))
         .with_columns(
             invoice_id=invoice_id(pl.col("subscription_id"), cycle),

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from meterhouse.catalog import Settings
     from meterhouse.warehouse import Warehouse
 
-_BOOKS: Final = ("subscriptions", "meters", "products", "fixed_prices", "metered_prices", "tiers", "benefits")
+_BOOKS: Final = (
+    *("customers", "subscriptions"),
+    *("meters", "products", "fixed_prices", "metered_prices", "tiers", "benefits"),
+)
 _DRAFT_TABLES: Final = {
     "invoices": "draft_invoices",
     "invoice_lines": "draft_invoice_lines",

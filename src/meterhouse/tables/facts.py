@@ -179,6 +179,8 @@ class Invoices(dy.Schema):
     invoice_id = column.identifier("Derived from subscription, cycle and revision (rule 7.2).", key=True)
     subscription_id = column.identifier("The subscription.")
     customer_id = column.identifier("Who pays.")
+    customer_name = column.text("What the customer was called when the invoice became final; of a draft, is called.")
+    external_id = column.identifier("The customer's id in the sender's books then.")
     product = column.identifier("What is subscribed to.")
     cycle = column.count("0 at the start of the subscription, n at the end of its n-th cycle.")
     revision = column.count("0 for the first.")
