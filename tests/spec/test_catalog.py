@@ -90,7 +90,7 @@ def test_folders_of_a_project_are_named_from_its_own_folder(tmp_path: Path) -> N
         ("future_limit_days: 40000", "future_limit_days: expected at most 36500; found 40000"),
         ("events: ''", "events: expected a text that is not empty; found ''"),
         ("warehouse:", "warehouse: expected a text; found nothing"),
-        ("curency: EUR", "curency: is not known here; mind the spelling"),
+        ("curency: EUR", "curency: is not known here; did you mean 'currency'?"),
     ],
 )
 def test_a_setting_that_cannot_be_meant_is_refused(tmp_path: Path, setting: str, said: str) -> None:
@@ -138,28 +138,35 @@ def test_numbers_are_read_as_they_are_written(tmp_path: Path, amount: str, minor
 def test_numbers_that_yaml_reads_in_another_way_than_people_are_refused(tmp_path: Path, amount: str) -> None:
     said = refusal(tmp_path, with_price(f"{{id: fee, kind: fixed, amount: {amount}}}"))
     assert f"'{amount}' is not written as a plain number; put quotes around it where it is a text" in said
-    assert "line 9, column 40" in said
+    assert "catalog.yaml:9:40: this is not valid YAML" in said
 
 
 @pytest.mark.parametrize(
     ("catalog", "said", "line"),
     [
-        ("meters:\n  calls: {}\n  calls: {}", "'calls' stands twice", "line 3, column 3"),
-        ("meters: {}\nmeters: {}", "'meters' stands twice", "line 2, column 1"),
-        ("meters:\n  ? [a, b]\n  : {}", "a key must be one word", "line 2, column 5"),
-        ("meters:\n\tcalls: {}", "found character '\\t' that cannot start any token", "line 2, column 1"),
-        ("meters: {calls: ", "expected the node content", "line 1, column 17"),
-        ("meters: !!python/name:os.system", "could not determine a constructor for the tag", "line 1, column 9"),
+        ("meters:\n  calls: {}\n  calls: {}", "'calls' stands twice", "catalog.yaml:3:3: this is not valid YAML"),
+        ("meters: {}\nmeters: {}", "'meters' stands twice", "catalog.yaml:2:1: this is not valid YAML"),
+        ("meters:\n  ? [a, b]\n  : {}", "a key must be one word", "catalog.yaml:2:5: this is not valid YAML"),
+        (
+            "meters:\n\tcalls: {}",
+            "found character '\\t' that cannot start any token",
+            "catalog.yaml:2:1: this is not valid YAML",
+        ),
+        ("meters: {calls: ", "expected the node content", "catalog.yaml:1:17: this is not valid YAML"),
+        (
+            "meters: !!python/name:os.system",
+            "could not determine a constructor for the tag",
+            "catalog.yaml:1:9: this is not valid YAML",
+        ),
     ],
 )
 def test_yaml_that_says_two_things_or_nothing_is_refused_with_its_line(
     tmp_path: Path, catalog: str, said: str, line: str
 ) -> None:
     told = refusal(tmp_path, catalog)
-    assert told.startswith("./catalog/catalog.yaml: this is not valid YAML")
     assert said in told
     assert line in told
-    assert told.endswith("Mend the line named, or compare with `meterhouse init`.")
+    assert told.endswith("Mend that line, or compare with the files that `meterhouse init` makes.")
 
 
 def test_a_list_is_not_a_catalog(tmp_path: Path) -> None:
@@ -212,8 +219,11 @@ def test_a_catalog_has_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("catalog", "said"),
     [
-        ("meter: {}", "meter: is not known here; mind the spelling"),
-        ("meters: {calls: {agregation: {}}}", "meters.calls.agregation: is not known here; mind the spelling"),
+        ("meter: {}", "meter: is not known here; did you mean 'meters'?"),
+        (
+            "meters: {calls: {agregation: {}}}",
+            "meters.calls.agregation: is not known here; did you mean 'aggregation'?",
+        ),
         ("meters: {calls: count}", "meters.calls: expected `key: value` lines; found 'count'"),
         ("meters: {1: {aggregation: {func: count}}}", "meters.1: expected a text; found 1"),
         ("meters:", "meters: expected `key: value` lines; found nothing"),
@@ -525,46 +535,55 @@ def test_an_amount_that_cannot_be_exact_is_refused(tmp_path: Path, price: str, s
 @pytest.mark.parametrize(
     ("price", "said"),
     [
-        ("{id: p, amount: 1}", "0: 'kind' is missing; it says which kind this is"),
+        ("{id: p, amount: 1}", "p: 'kind' is missing; it says which kind this is"),
         (
             "{id: p, kind: flat, amount: 1}",
-            "0: 'kind' is 'flat'; expected one of 'fixed', 'unit', 'graduated', 'volume'",
+            "p: 'kind' is 'flat'; expected one of 'fixed', 'unit', 'graduated', 'volume'",
         ),
         ("{id: '', kind: fixed, amount: 1}", "0.id: expected a text that is not empty; found ''"),
-        ("{id: p, kind: fixed}", "0.amount: is missing"),
-        ("{id: p, kind: fixed, amount: much}", "0.amount: expected a number; found 'much'"),
-        ("{id: p, kind: fixed, amount: yes}", "0.amount: expected a number; found True"),
-        ("{id: p, kind: fixed, amount: -1}", "0.amount: expected at least 0; found -1"),
+        ("{id: p, kind: fixed}", "p.amount: is missing"),
+        ("{id: p, kind: fixed, amount: much}", "p.amount: expected a number; found 'much'"),
+        ("{id: p, kind: fixed, amount: yes}", "p.amount: expected a number; found True"),
+        ("{id: p, kind: fixed, amount: -1}", "p.amount: expected at least 0; found -1"),
         (
             "{id: p, kind: fixed, amount: 1000000000000}",
-            "0.amount: expected less than 1000000000000; found 1000000000000",
+            "p.amount: expected less than 1000000000000; found 1000000000000",
         ),
-        ("{id: p, kind: fixed, amount: 1, currency: FOO}", "0.currency: 'FOO' is not an ISO 4217 currency"),
+        ("{id: p, kind: fixed, amount: 1, currency: FOO}", "p.currency: 'FOO' is not an ISO 4217 currency"),
         (
             "{id: p, kind: fixed, amount: 1, billed: never}",
-            "0.billed: expected 'in_advance' or 'in_arrears'; found 'nev",
+            "p.billed: expected 'in_advance' or 'in_arrears'; found 'nev",
         ),
-        ("{id: p, kind: fixed, amount: 1, meter: calls}", "0.meter: is not known here; mind the spelling"),
-        ("{id: p, kind: unit, amount: 1}", "0.meter: is missing"),
-        ("{id: p, kind: unit, meter: calls, amount: 1, per: 0}", "0.per: expected more than 0; found 0"),
-        ("{id: p, kind: unit, meter: calls, amount: 1, included: -1}", "0.included: expected at least 0; found -1"),
+        ("{id: p, kind: fixed, amount: 1, meter: calls}", "p.meter: is not known here; mind the spelling"),
+        (
+            "{id: p, kind: unit, meter: calls, amount: 1, includd: 5}",
+            "p.includd: is not known here; did you mean 'included'?",
+        ),
+        (
+            "{id: p, kind: volume, meter: calls, tiers: [{upto: 5}]}",
+            "p.tiers.0.upto: is not known here; did you mean 'up_to'?",
+        ),
+        ("{kind: unit, meter: calls, amount: 1}", "0.id: is missing"),
+        ("{id: p, kind: unit, amount: 1}", "p.meter: is missing"),
+        ("{id: p, kind: unit, meter: calls, amount: 1, per: 0}", "p.per: expected more than 0; found 0"),
+        ("{id: p, kind: unit, meter: calls, amount: 1, included: -1}", "p.included: expected at least 0; found -1"),
         (
             "{id: p, kind: unit, meter: calls, amount: 1, included: 0.0000000000001}",
-            "0.included: expected at most 12 digits after the point; found 1E-13",
+            "p.included: expected at most 12 digits after the point; found 1E-13",
         ),
-        ("{id: p, kind: volume, meter: calls, tiers: []}", "0.tiers: expected at least one entry; found []"),
-        ("{id: p, kind: volume, meter: calls, tiers: [{up_to: 0}]}", "0.tiers.0.up_to: expected more than 0; found 0"),
+        ("{id: p, kind: volume, meter: calls, tiers: []}", "p.tiers: expected at least one entry; found []"),
+        ("{id: p, kind: volume, meter: calls, tiers: [{up_to: 0}]}", "p.tiers.0.up_to: expected more than 0; found 0"),
         (
             "{id: p, kind: graduated, meter: calls, tiers: [{up_to: 5}, {up_to: 5}, {}]}",
-            "0: tiers must rise, and only the last may have no `up_to`; found 5, 5, none",
+            "p: tiers must rise, and only the last may have no `up_to`; found 5, 5, none",
         ),
         (
             "{id: p, kind: graduated, meter: calls, tiers: [{}, {up_to: 5}]}",
-            "0: tiers must rise, and only the last may have no `up_to`; found none, 5",
+            "p: tiers must rise, and only the last may have no `up_to`; found none, 5",
         ),
         (
             "{id: p, kind: graduated, meter: calls, tiers: [{up_to: 5}, {up_to: 3}]}",
-            "0: tiers must rise, and only the last may have no `up_to`; found 5, 3",
+            "p: tiers must rise, and only the last may have no `up_to`; found 5, 3",
         ),
     ],
 )
@@ -613,15 +632,15 @@ def test_prices_of_a_product_are_told_apart_by_id_and_meter(tmp_path: Path, pric
 def test_prices_of_a_product_have_one_currency(tmp_path: Path) -> None:
     both = "[{id: p, kind: fixed, amount: 1}, {id: q, kind: fixed, amount: 1, currency: EUR}]"
     assert refusal(tmp_path, f"products: {{pro: {{prices: {both}}}}}") == (
-        "Product 'pro' has prices in several currencies; an invoice has one. "
+        "catalog/catalog.yaml: product 'pro' has prices in several currencies; an invoice has one. "
         "Give all its prices the same `currency`, or split the product."
     )
 
 
 def test_a_price_names_a_meter_of_the_catalog(tmp_path: Path) -> None:
     assert refusal(tmp_path, with_price("{id: p, kind: unit, meter: call, amount: 1}")) == (
-        "Product 'pro' names meter 'call', which no file defines. Known meters: calls. "
-        "Add it under `meters:`, or mend the name."
+        "catalog/catalog.yaml: product 'pro' names meter 'call', which no file defines; did you mean 'calls'? "
+        "Known meters: calls. Add it under `meters:`, or mend the name."
     )
 
 
@@ -653,14 +672,14 @@ def test_credits_are_forfeited_and_come_first_unless_they_say_otherwise(tmp_path
 @pytest.mark.parametrize(
     ("benefit", "said"),
     [
-        ("{id: b, meter: calls, units: 0}", "benefits.0.units: expected more than 0; found 0"),
-        ("{id: b, meter: calls}", "benefits.0.units: is missing"),
+        ("{id: b, meter: calls, units: 0}", "benefits.b.units: expected more than 0; found 0"),
+        ("{id: b, meter: calls}", "benefits.b.units: is missing"),
         (
             "{id: b, meter: calls, units: 1, rollover: some}",
-            "benefits.0.rollover: expected true or false; found 'some'",
+            "benefits.b.rollover: expected true or false; found 'some'",
         ),
-        ("{id: b, meter: calls, units: 1, priority: -1}", "benefits.0.priority: expected at least 0; found -1"),
-        ("{id: b, meter: calls, units: 1, kind: gift}", "benefits.0.kind: expected 'meter_credits'; found 'gift'"),
+        ("{id: b, meter: calls, units: 1, priority: -1}", "benefits.b.priority: expected at least 0; found -1"),
+        ("{id: b, meter: calls, units: 1, kind: gift}", "benefits.b.kind: expected 'meter_credits'; found 'gift'"),
     ],
 )
 def test_a_benefit_that_cannot_be_meant_is_refused(tmp_path: Path, benefit: str, said: str) -> None:
@@ -676,4 +695,6 @@ def test_benefits_of_a_product_are_told_apart_by_id(tmp_path: Path) -> None:
 
 def test_a_benefit_names_a_meter_of_the_catalog(tmp_path: Path) -> None:
     told = refusal(tmp_path, with_benefits("{id: b, meter: storage, units: 1}"))
-    assert told.startswith("Product 'pro' names meter 'storage', which no file defines. Known meters: calls.")
+    assert told.startswith(
+        "catalog/catalog.yaml: product 'pro' names meter 'storage', which no file defines. Known meters: calls."
+    )

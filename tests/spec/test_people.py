@@ -374,7 +374,6 @@ def test_boundaries_are_counted_from_the_start_from_an_anchor_or_with_the_calend
             {"ends_at": "2025-01-01"},
             "ends_at 2025-01-01 00:00:00 is not after started_at 2025-01-01 00:00:00; leave it empty for no end",
         ),
-        ({"prodct": "flat"}, "prodct: is not known here; mind the spelling"),
         (
             {"end": "now", "interval_count": "0"},
             "end: expected 'period_end' or 'at_once'; found 'now'; interval_count: expected at least 1; found '0'",
@@ -400,6 +399,51 @@ def test_a_subscription_with_more_values_than_columns_is_refused(tmp_path: Path)
             1,
             "has more values than the file has columns; put quotes around a value that has a comma",
         )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("customers", "subscriptions", "said"),
+    [
+        (
+            "customerid,name\nada,Ada\n",
+            ONE,
+            "customers.csv: column 'customer_id' is missing; did you mean it by 'custo",
+        ),
+        ("name\nAda\nBob\n", ONE, "customers.csv: column 'customer_id' is missing\n  found:    name\n  expected: cust"),
+        (ADA, "subscription_id,customer_id,started_at\n", "subscriptions.csv: column 'product' is missing\n"),
+        (
+            ADA,
+            ONE.replace("product", "prodct"),
+            "column 'product' is missing; did you mean it by 'prodct'?; column 'prod",
+        ),
+        (
+            ADA,
+            f"{ONE.strip()},end_at\ns,ada,flat,2025-01-01,\n",
+            "column 'end_at' is not known here; did you mean 'end",
+        ),
+    ],
+)
+def test_columns_that_no_row_can_be_used_with_are_one_fault_of_the_file(
+    tmp_path: Path, customers: str, subscriptions: str, said: str
+) -> None:
+    with pytest.raises(ProjectError) as refused:
+        people(tmp_path, customers, subscriptions)
+    assert said in str(refused.value)
+
+
+def test_a_key_that_no_record_has_is_one_fault_of_the_file(tmp_path: Path) -> None:
+    rows = '{"customer": "ada"}\n{"customer": "bob"}\n'
+    with pytest.raises(ProjectError, match="column 'customer_id' is missing; did you mean it by 'customer'"):
+        people(tmp_path, rows, "", ending="jsonl")
+
+
+def test_a_key_that_one_record_has_is_a_fault_of_that_record(tmp_path: Path) -> None:
+    good = {"subscription_id": "s1", "customer_id": "ada", "product": "flat", "started_at": "2025-01-01"}
+    bad = good | {"subscription_id": "s2", "timezon": "UTC"}
+    read = people(tmp_path, '{"customer_id": "ada"}', f"{json.dumps(good)}\n{json.dumps(bad)}", ending="jsonl")
+    assert read["rejected_rows"].collect().select("row", "explanation").rows() == [
+        (2, "timezon: is not known here; did you mean 'timezone'?")
     ]
 
 

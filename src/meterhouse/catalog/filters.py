@@ -59,13 +59,20 @@ Property = Annotated[str, AfterValidator(_without_prefix)]
 
 
 class Clause(BaseModel):
-    """One comparison of one property, e.g. `model eq gpt-4`. A missing property matches nothing."""
+    """One comparison of one property, e.g. `model eq gpt-4`. A missing property matches nothing.
+
+    The type that the property has in the event decides how it is compared (rule 2.1): a number with a number as
+    numbers; a text always as text, also with a number, so that `"9"` is greater than 150000. Have senders write a
+    number without quotes, or the filter compares its digits.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     property: Property = Field(description="`name`, `source`, `timestamp`, or a path into the metadata.")
     operator: Operator = Field(description="How to compare; `like` is 'contains', without wildcards.")
-    value: FilterValue = Field(description="A text, a number, true or false.")
+    value: FilterValue = Field(
+        description="A text, a number, true or false. Put no quotes around what should compare as a number."
+    )
 
 
 def _clause_or_filter(part: Any) -> str:  # noqa: ANN401 - whatever stands in the file

@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema, model_validator
 
 from meterhouse.catalog.faults import explained
-from meterhouse.catalog.row_files import SURPLUS, UNREADABLE, Row, find_file, rows_of
+from meterhouse.catalog.row_files import SURPLUS, UNREADABLE, Row, find_file, read_rows, refuse_columns
 from meterhouse.catalog.settings import Timezone
 from meterhouse.catalog.spans import Span, spans_of
 from meterhouse.periods import Interval, calendar_anchor, midnight_anchor
@@ -84,7 +84,11 @@ class Customer(_Record):
 
 
 class Subscription(_Record):
-    """A subscription as the file says. Times without an offset are local to its timezone; a date is its midnight."""
+    """A subscription as the file says.
+
+    Times without an offset are local to its timezone, and a date is its midnight there. Events are read otherwise: a
+    timestamp without an offset is UTC.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
@@ -182,9 +186,7 @@ def read_people(project: Project, refused: Mapping[str, str] | None = None) -> d
     `refused` are subscriptions that something outside the files speaks against, each with what it is.
     """
     customers = _read_customers(project.root)
-    subscriptions = _read_subscriptions(project, set(customers.accepted))
-    for subscription_id, explanation in (refused or {}).items():
-        subscriptions.take_back(subscription_id, explanation)
+    subscriptions = _read_subscriptions(project, set(customers.accepted), refused or {})
     rejected = pl.DataFrame(
         [*customers.rejected, *subscriptions.rejected], schema=schema_of(RejectedRows), orient="row"
     )
@@ -195,11 +197,11 @@ def _read_customers(root: Path) -> Checked:
     path = find_file(root, "customers")
     checked = Checked(Customers, path.name)
     external: dict[str, str] = {}
-    for row in rows_of(path):
+    for row in _rows(path, Customer, ["customer_id"], only=False):
         try:
             customer = Customer.model_validate(_given(row)).row()
         except ValidationError as invalid:
-            checked.reject(row, _explain(invalid))
+            checked.reject(row, _explain(invalid, Customer, row))
             continue
         identity, external_id = customer["customer_id"], customer["external_id"]
         if identity in checked.accepted:
@@ -213,25 +215,34 @@ def _read_customers(root: Path) -> Checked:
     return checked
 
 
+def _rows(path: Path, model: type[BaseModel], needed: list[str], *, only: bool) -> list[Row]:
+    """The rows of a file whose columns can be what the model has."""
+    file = read_rows(path)
+    refuse_columns(path, file, needed, list(model.model_fields), only=only)
+    return file.rows
+
+
 def _given(row: Row) -> dict[str, Any]:
     """The values that a row has: an empty one is as if its column were not there."""
     return {name: value for name, value in row.record.items() if value not in (None, "")}
 
 
-def _read_subscriptions(project: Project, customers: set[str]) -> Checked:
+def _read_subscriptions(project: Project, customers: set[str], refused: Mapping[str, str]) -> Checked:
     path = find_file(project.root, "subscriptions")
     checked = Checked(Subscriptions, path.name)
-    for row in rows_of(path):
+    for row in _rows(path, Subscription, ["subscription_id", "customer_id", "product", "started_at"], only=True):
         try:
             subscription = Subscription.model_validate(_with_defaults(_given(row), project))
         except ValidationError as invalid:
-            checked.reject(row, _explain(invalid))
+            checked.reject(row, _explain(invalid, Subscription, row))
             continue
         explanation = _unusable(subscription, project, customers, checked)
         if explanation:
             checked.reject(row, explanation)
         else:
             checked.accept(subscription.subscription_id, subscription.row(), row)
+    for subscription_id, explanation in refused.items():
+        checked.take_back(subscription_id, explanation)
     _reject_double_metering(checked, project)
     return checked
 
@@ -283,5 +294,5 @@ def _bills_twice(subscription_id: str, other: str, span: Span) -> str:
     )
 
 
-def _explain(invalid: ValidationError) -> str:
-    return "; ".join(explained(invalid))
+def _explain(invalid: ValidationError, model: type[BaseModel], row: Row) -> str:
+    return "; ".join(explained(invalid, model, row.record))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from meterhouse.catalog.faults import near_to
 from meterhouse.catalog.meters import Meter
 from meterhouse.catalog.products import FixedPrice, Product
 from meterhouse.catalog.reading import checked, read_yaml
@@ -66,7 +67,7 @@ def read_project(root: Path) -> Project:
     try:
         definitions = product_rows(catalog.products, settings.currency)
     except ValueError as fault:
-        message = f"catalog: {fault}."
+        message = f"catalog: {str(fault).removesuffix('.')}."
         raise ProjectError(message) from None
     return Project(root, settings, catalog, {"meters": meter_rows(catalog.meters), **definitions})
 
@@ -91,30 +92,33 @@ def read_catalog(folder: Path, currency: str) -> Catalog:
                 home[kind, name] = file.name
                 merged[kind][name] = definition
     catalog = Catalog(**merged)
-    _refuse_unknown_meters(catalog)
-    _refuse_mixed_currencies(catalog, currency)
+    files_of_products = {name: f"catalog/{file}" for (kind, name), file in home.items() if kind == "products"}
+    _refuse_unknown_meters(catalog, files_of_products)
+    _refuse_mixed_currencies(catalog, files_of_products, currency)
     return catalog
 
 
-def _refuse_unknown_meters(catalog: Catalog) -> None:
+def _refuse_unknown_meters(catalog: Catalog, files: Mapping[str, str]) -> None:
     for name, product in catalog.products.items():
         metered = [price.meter for price in product.prices if not isinstance(price, FixedPrice)]
         for meter in [*metered, *(benefit.meter for benefit in product.benefits)]:
             if meter not in catalog.meters:
                 known = ", ".join(sorted(catalog.meters)) or "none"
+                near = near_to(meter, catalog.meters)
                 message = (
-                    f"Product '{name}' names meter '{meter}', which no file defines. Known meters: {known}. "
-                    "Add it under `meters:`, or mend the name."
+                    f"{files[name]}: product '{name}' names meter '{meter}', which no file defines"
+                    f"{f'; did you mean {near!r}?' if near else '.'} "
+                    f"Known meters: {known}. Add it under `meters:`, or mend the name."
                 )
                 raise ProjectError(message)
 
 
-def _refuse_mixed_currencies(catalog: Catalog, currency: str) -> None:
+def _refuse_mixed_currencies(catalog: Catalog, files: Mapping[str, str], currency: str) -> None:
     for name, product in catalog.products.items():
         currencies = {price.currency or currency for price in product.prices}
         if len(currencies) > 1:
             message = (
-                f"Product '{name}' has prices in several currencies; an invoice has one. "
+                f"{files[name]}: product '{name}' has prices in several currencies; an invoice has one. "
                 "Give all its prices the same `currency`, or split the product."
             )
             raise ProjectError(message)

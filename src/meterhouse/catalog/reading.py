@@ -67,7 +67,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_ExactLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        message = f"{path}: this is not valid YAML: {fault}. Mend the line named, or compare with `meterhouse init`."
+        place, what = _where(fault, path)
+        message = (
+            f"{path}{place}: this is not valid YAML: {what.removesuffix('.')}. "
+            "Mend that line, or compare with the files that `meterhouse init` makes."
+        )
         raise ProjectError(message) from None
     except OSError as fault:
         message = f"{path}: cannot be read ({fault.strerror}). Expected a project folder as `meterhouse init` makes it."
@@ -80,11 +84,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def _where(fault: yaml.YAMLError | UnicodeDecodeError, path: Path) -> tuple[str, str]:
+    """Line and column as editors take them behind a file's name, and what is wrong there."""
+    match fault:
+        case yaml.MarkedYAMLError(problem_mark=yaml.Mark() as mark):
+            told = [words for words in (fault.context, fault.problem) if words]
+            return f":{mark.line + 1}:{mark.column + 1}", ", ".join(told)
+        case UnicodeDecodeError():
+            line = path.read_bytes().count(b"\n", 0, fault.start) + 1
+            return f":{line}", f"byte 0x{fault.object[fault.start]:02x} is not UTF-8 text"
+        case yaml.reader.ReaderError():
+            line = path.read_text(encoding="utf-8").count("\n", 0, fault.position) + 1
+            return f":{line}", f"the character U+{ord(fault.character):04X} is not allowed"
+        case _:
+            return "", str(fault)
+
+
 def checked(definition: type[Definition], content: dict[str, Any], where: str) -> Definition:
     """The content as a definition. Raises ProjectError that lists every fault with its place."""
     try:
         return definition.model_validate(content)
     except ValidationError as invalid:
-        faults = "\n".join(f"  {fault}" for fault in explained(invalid))
+        faults = "\n".join(f"  {fault}" for fault in explained(invalid, definition, content))
         message = f"{where} cannot be used:\n{faults}\nMend what is named, or compare with `meterhouse init`."
         raise ProjectError(message) from None

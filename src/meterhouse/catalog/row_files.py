@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
+from meterhouse.catalog.faults import did_you_mean, near_to
 from meterhouse.errors import ProjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection
     from pathlib import Path
 
 FORMATS: Final = ("csv", "jsonl", "parquet")
@@ -33,6 +34,16 @@ class Row(NamedTuple):
     record: dict[str, Any]
 
 
+class RowFile(NamedTuple):
+    """A file of rows."""
+
+    rows: list[Row]
+    columns: list[str]
+    """Columns that the file has: of JSONL, that any of its records has."""
+    common: frozenset[str]
+    """Columns that every row has."""
+
+
 def find_file(root: Path, name: str) -> Path:
     """The one file of that name. Raises ProjectError where there is none, or one in each of several formats."""
     found = [root / f"{name}.{extension}" for extension in FORMATS if (root / f"{name}.{extension}").is_file()]
@@ -43,23 +54,64 @@ def find_file(root: Path, name: str) -> Path:
     raise ProjectError(message)
 
 
-def rows_of(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> RowFile:
     """Rows as they are. Raises ProjectError where the file as a whole cannot be read."""
     try:
         match path.suffix:
             case ".csv":
-                with path.open(encoding="utf-8-sig", newline="") as file:
-                    reader = csv.DictReader(file, restkey=SURPLUS, strict=True)
-                    _refuse_unclear_columns(list(reader.fieldnames or []), path)
-                    yield from map(Row, count(1), reader)
+                return _read_csv(path)
             case ".jsonl":
-                with path.open(encoding="utf-8-sig") as file:
-                    yield from (Row(number, _json_object(line)) for number, line in enumerate(file, 1) if line.strip())
+                return _read_jsonl(path)
             case _:
-                yield from map(Row, count(1), pl.read_parquet(path).iter_rows(named=True))
+                frame = pl.read_parquet(path)
+                rows = list(map(Row, count(1), frame.iter_rows(named=True)))
+                return RowFile(rows, frame.columns, frozenset(frame.columns))
     except (OSError, UnicodeDecodeError, csv.Error, pl.exceptions.PolarsError) as fault:
         message = f"{path.name}: cannot be read as {path.suffix.removeprefix('.')}: {fault}"
         raise ProjectError(message) from None
+
+
+def refuse_columns(path: Path, file: RowFile, needed: Collection[str], known: Collection[str], *, only: bool) -> None:
+    """Raise ProjectError where a column that every row needs is missing, or `only` known ones may be there.
+
+    It is one fault of the file then, and not one of each row.
+    """
+    if path.suffix == ".jsonl" and not file.columns:
+        return
+    strange = [column for column in file.columns if column in file.common and column not in known]
+    faults = [_missing(column, strange) for column in needed if column not in file.columns]
+    if only:
+        faults += [f"column '{column}' is not known here; {did_you_mean(column, known)}" for column in strange]
+    if faults:
+        rest = "." if only else "; further columns are left alone."
+        message = (
+            f"{path.name}: {'; '.join(faults)}\n"
+            f"  found:    {', '.join(file.columns)}\n"
+            f"  expected: {', '.join(known)}{rest}\n"
+            f"Every row needs {', '.join(needed)}. Mend the names of the columns."
+        )
+        raise ProjectError(message)
+
+
+def _missing(column: str, strange: list[str]) -> str:
+    near = near_to(column, strange)
+    return f"column '{column}' is missing" + (f"; did you mean it by '{near}'?" if near else "")
+
+
+def _read_csv(path: Path) -> RowFile:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, restkey=SURPLUS, strict=True)
+        columns = list(reader.fieldnames or [])
+        _refuse_unclear_columns(columns, path)
+        return RowFile(list(map(Row, count(1), reader)), columns, frozenset(columns))
+
+
+def _read_jsonl(path: Path) -> RowFile:
+    with path.open(encoding="utf-8-sig") as file:
+        rows = [Row(number, _json_object(line)) for number, line in enumerate(file, 1) if line.strip()]
+    keys = [row.record.keys() for row in rows if UNREADABLE not in row.record]
+    columns = list(dict.fromkeys(key for held in keys for key in held))
+    return RowFile(rows, columns, frozenset(columns).intersection(*keys))
 
 
 def _refuse_unclear_columns(names: list[str], path: Path) -> None:
