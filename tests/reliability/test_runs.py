@@ -12,7 +12,7 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import pytest
@@ -573,3 +573,76 @@ def rolled(root: Path) -> Iterable[tuple[object, ...]]:
 
 def benefits_of(catalog: str) -> str:
     return catalog[catalog.index("    benefits:") : catalog.index("  yen:")]
+
+
+# --- Rows that contradict what was invoiced ---------------------------------------------------------------------------
+
+
+def lines_of_customer(root: Path, customer: str) -> list[tuple[Any, ...]]:
+    """Final lines of a customer: what was billed for which time."""
+    tables = contents(root, ["invoices", "invoice_lines"])
+    owned = tables["invoices"].filter(pl.col("customer_id") == customer).select("invoice_id")
+    lines = tables["invoice_lines"].join(owned, on="invoice_id", how="semi")
+    return lines.select("price_id", "meter", "period_start", "period_end").rows()
+
+
+def test_a_subscription_under_a_new_id_does_not_bill_again(ran: Path) -> None:
+    before = lines_of_customer(ran, "ada")
+    edit(ran / "subscriptions.csv", "s-ada,", "s-ada-new,")
+    assert "'s-ada-new' would bill what was invoiced under 's-ada'" in refusal(ran)
+    assert lines_of_customer(ran, "ada") == before
+
+
+def test_fees_alone_do_not_bill_again_under_a_new_id(ran: Path) -> None:
+    edit(ran / "catalog" / "products.yaml", "  free:\n", FEE_ONLY + "  free:\n")
+    edit(ran / "subscriptions.csv", "s-dia,", "s-fee,eve,fee,2026-01-01,,,,\ns-dia,")
+    run_through(ran)
+    edit(ran / "subscriptions.csv", "s-fee,", "s-fee-new,")
+    assert "'s-fee-new' would bill what was invoiced under 's-fee'" in refusal(ran)
+
+
+FEE_ONLY: Final = """\
+  fee:
+    prices: [{ id: fee, kind: fixed, amount: 3 }]
+"""
+
+
+def test_usage_that_one_row_billed_while_another_was_faulty_is_not_billed_by_the_other(tmp_path: Path) -> None:
+    """Two rows of a customer overlap: the later is refused. With a fault in the first it is the later one's turn."""
+    root = make_project(tmp_path / "project")
+    edit(root / "subscriptions.csv", "s-dia,", "s-two,bob,yen,2026-02-19,,,,Asia/Tokyo\ns-dia,")
+    edit(root / "subscriptions.csv", "s-bob,bob,yen,2026-02-19,,,,Asia/Tokyo", "s-bob,bob,yen,2026-02-19,,,,Tokyo")
+    run_through(root)
+    before = lines_of_customer(root, "bob")
+    edit(root / "subscriptions.csv", "s-bob,bob,yen,2026-02-19,,,,Tokyo", "s-bob,bob,yen,2026-02-19,,,,Asia/Tokyo")
+    assert "'s-bob' would bill what was invoiced under 's-two'" in refusal(root)
+    assert lines_of_customer(root, "bob") == before
+    assert ("s-two",) in rows(root, "subscriptions", "subscription_id")
+
+
+def test_a_start_that_moves_under_a_fee_billed_in_advance_is_refused(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "project")
+    run_through(root, FIRST_DAY + timedelta(days=5))
+    assert ("s-bob/0/0",) in rows(root, "invoices", "invoice_id")
+    edit(root / "subscriptions.csv", "s-bob,bob,yen,2026-02-19", "s-bob,bob,yen,2026-02-10")
+    assert "A final invoice does not move" in refusal(root)
+
+
+def test_an_end_at_once_may_cut_a_cycle_whose_fee_was_billed_in_advance(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "project")
+    run_through(root, FIRST_DAY + timedelta(days=5))
+    edit(root / "subscriptions.csv", "s-bob,bob,yen,2026-02-19,,", "s-bob,bob,yen,2026-02-19,2026-03-01,at_once")
+    run_through(root)
+    assert ("s-bob/1/0",) in rows(root, "invoices", "invoice_id")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("s-bob,bob,yen", "s-bob,bob,free", id="product"),
+        pytest.param("s-bob,bob,yen", "s-bob,ivy,yen", id="customer"),
+    ],
+)
+def test_an_invoiced_subscription_keeps_its_product_and_customer(ran: Path, old: str, new: str) -> None:
+    edit(ran / "subscriptions.csv", old, new)
+    assert "'s-bob' was invoiced to 'bob' for product 'yen'; this row says" in refusal(ran)

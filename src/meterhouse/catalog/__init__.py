@@ -6,6 +6,7 @@ from meterhouse.catalog.people import read_people
 from meterhouse.catalog.products import FixedPrice, MeterCredits, Product, Tier, TieredPrice, UnitPrice
 from meterhouse.catalog.project import Catalog, Project, read_project
 from meterhouse.catalog.settings import Settings
+from meterhouse.catalog.spans import spans_of
 
 __all__ = [
     "FIXED_PROPERTIES",
@@ -26,4 +27,5 @@ __all__ = [
     "read_filter",
     "read_people",
     "read_project",
+    "spans_of",
 ]
