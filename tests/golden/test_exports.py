@@ -13,19 +13,21 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import date
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import polars as pl
 import pytest
 
-from meterhouse.errors import MeterhouseError
+from meterhouse.errors import MeterhouseError, WarehouseError
 from meterhouse.exports import Batch, batch, export
-from meterhouse.exports.content import EXPORTED
+from meterhouse.exports.content import EXPORTED, content
 from meterhouse.money import minor_digits
-from meterhouse.warehouse import Warehouse
+from meterhouse.warehouse import Warehouse, journal
 from tests.small_project import (
     call,
     edit,
@@ -199,23 +201,43 @@ def test_a_changed_month_is_a_new_batch_that_names_what_it_supersedes(project: P
     assert files_of(project / "exports").items() > files.items()
 
 
-def test_a_month_that_is_again_what_it_was_is_a_batch_of_its_own(project: Path) -> None:
-    """Else a reader would go on with the batch in between."""
-    for old, new in (("Hal", "Hal & Sons"), ("Hal & Sons", "Hal")):
-        edit(project / "customers.csv", f",{old}\n", f",{new}\n")
-        run_through(project)
+def test_a_month_that_is_again_what_it_was_is_a_batch_of_its_own(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a reader would go on with the batch in between: that of a program that described lines otherwise."""
+    with monkeypatch.context() as patched:
+        patched.setattr(batch, "content", described_otherwise)
         export_all(project, FULL)
+    export_all(project, FULL)
     first, between, last = sorted((project / "exports" / FULL).iterdir())
     assert manifest_of(last)["supersedes"] == manifest_of(between)["batch_id"]
     assert manifest_of(last)["content_sha256"] == manifest_of(first)["content_sha256"]
-    assert (last / "customers.csv").read_bytes() == (first / "customers.csv").read_bytes()
+    assert (last / "invoice_lines.csv").read_bytes() == (first / "invoice_lines.csv").read_bytes()
 
 
-def test_a_customer_whose_row_is_gone_is_exported_as_it_was(project: Path) -> None:
-    edit(project / "customers.csv", "hal,crm-8,Hal\n", "")
+def described_otherwise(warehouse: Warehouse, month: str) -> dict[str, pl.DataFrame]:
+    tables = content(warehouse, month)
+    return tables | {"invoice_lines": tables["invoice_lines"].with_columns(description=pl.lit("a line"))}
+
+
+@pytest.mark.parametrize("now", ["hal,x-8,Hal & Sons\n", ""])
+def test_a_customer_renamed_or_removed_changes_no_batch(project: Path, now: str) -> None:
+    edit(project / "customers.csv", "hal,crm-8,Hal\n", now)
     run_through(project)
-    assert not any(found.is_new for found in export_all(project, FULL))
-    assert {"customer_id": "hal", "external_id": "crm-8", "name": "Hal"} in rows_of(newest(project), "customers")
+    assert not any(found.is_new for found in export_all(project))
+
+
+def test_an_invoice_names_its_customer_as_it_was_called_when_the_invoice_became_final(project: Path) -> None:
+    edit(project / "customers.csv", "hal,crm-8,Hal\n", "hal,x-8,Hal & Sons\n")
+    run_through(project, date(2026, 5, 31))
+    export_all(project)
+    named = {
+        month: {(row["customer_name"], row["external_id"]) for row in rows_of(newest(project, month), "invoices")}
+        for month in (FULL, "2026-05")
+    }
+    assert ("Hal", "crm-8") in named[FULL]
+    assert ("Hal & Sons", "x-8") in named["2026-05"]
+    assert not any("Hal & Sons" in row for row in named[FULL])
 
 
 def test_late_events_do_not_change_what_was_exported(project: Path) -> None:
@@ -318,6 +340,51 @@ def test_an_export_cut_off_is_mended_by_the_next(
     assert recorded.equals(warehouse_of(exported).scan("exports").sort("sequence").collect())
 
 
+def test_an_export_after_a_killed_run_first_finishes_what_the_run_began(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run dies when invoices are in their table and lines are not."""
+
+    def append_invoices_and_die(warehouse: Warehouse, folder: Path) -> str:
+        invoices = pl.read_parquet(folder / "invoices.parquet")
+        warehouse.append("invoices", invoices, once=("invoices", int(folder.name)))
+        raise DiedError
+
+    root = make_project(tmp_path / "project")
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "_apply", append_invoices_and_die)
+        with pytest.raises(DiedError):
+            run_through(root)
+    assert warehouse_of(root).scan("invoice_lines").collect().is_empty()
+    export_all(root)
+    assert files_of(root / "exports") == files_of(exported / "exports")
+
+
+@pytest.mark.parametrize(
+    ("table", "damage"),
+    [
+        pytest.param("invoice_lines", pl.col("amount_minor") + 1, id="another amount"),
+        pytest.param("invoice_lines", pl.lit("EUR").alias("currency"), id="another currency"),
+        pytest.param("invoice_lines", None, id="no lines"),
+        pytest.param("invoices", pl.col("total_minor") + 1, id="another total"),
+        pytest.param("invoices", pl.col("lines") + 1, id="a line more"),
+    ],
+)
+def test_an_invoice_that_is_not_the_sum_of_its_lines_is_not_exported(
+    project: Path, table: str, damage: pl.Expr | None
+) -> None:
+    which = pl.col("invoice_id") == "s-ada/2/0"
+    stored = warehouse_of(project).scan(table).collect()
+    damaged = stored.filter(which).clear() if damage is None else stored.filter(which).with_columns(damage)
+    for folder in (project / "exports", project / "warehouse" / "exports", project / "warehouse" / table):
+        shutil.rmtree(folder)
+    warehouse_of(project).append(table, pl.concat([stored.filter(~which), damaged]))
+    with pytest.raises(WarehouseError, match=rf"Month {FULL} is not exported: 1 of its invoices .* first SMALL-"):
+        export_all(project, FULL)
+    assert not (project / "exports").exists()
+    assert warehouse_of(project).scan("exports").collect().is_empty()
+
+
 # --- What is in it ----------------------------------------------------------------------------------------------------
 
 
@@ -418,7 +485,7 @@ def test_the_validator_finds_what_is_broken(project: Path) -> None:
     """Else its green would mean nothing."""
     folder = newest(project)
     add_a_cent(folder)
-    (folder / "customers.csv").write_bytes((folder / "customers.csv").read_bytes().replace(b"ada,", b"adam,"))
+    edit(folder / "invoices.csv", "s-ada/", "s-adam/")
     found = validate(folder)
     assert "hash-count" in found["invoices"]
     assert "foreign-key" in found["invoice_lines"]

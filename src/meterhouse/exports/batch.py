@@ -17,8 +17,9 @@ from meterhouse.errors import MeterhouseError
 from meterhouse.exports.content import IN_MAJOR_UNITS, content, months
 from meterhouse.exports.datapackage import data_package
 from meterhouse.exports.files import Written, describe, sha256_of, write_csv, write_json, write_parquet
-from meterhouse.exports.manifest import manifest
+from meterhouse.exports.manifest import manifest, refuse_unbalanced
 from meterhouse.tables import Exports, schema_of
+from meterhouse.warehouse import recover
 from meterhouse.warehouse.commit import sync_files, sync_folders
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ class Batch(NamedTuple):
 def export(warehouse: Warehouse, project: str, to: Path, only: Iterable[str] | None = None) -> list[Batch]:
     """Export months of issue, all by default, each as a folder `<month>/<sequence>-<batch>` of files.
 
-    Raises MeterhouseError for a month without final invoices. Call it while holding the warehouse's lock.
+    Raises MeterhouseError for a month without final invoices. Call it while holding the warehouse's lock: what a run
+    left that died is finished first, since an invoice may be there whose lines are not.
     """
+    recover(warehouse)
     known = months(warehouse)
     wanted = known if only is None else list(only)
     for month in wanted:
@@ -67,13 +70,15 @@ def export(warehouse: Warehouse, project: str, to: Path, only: Iterable[str] | N
 
 
 def _export_month(warehouse: Warehouse, project: str, to: Path, month: str) -> Batch:
+    tables = content(warehouse, month)
+    refuse_unbalanced(month, tables)
     unfinished = to / month / _UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    batch, invoices, written = _write(unfinished, warehouse, project, month)
+    batch, written = _write(unfinished, warehouse, project, month, tables)
     # Recorded before anyone can see it: were it the other way round, a run killed in between would leave a batch that
     # the next one does not know of, with the same sequence.
-    is_new, recorded = _record(warehouse, batch, invoices, written)
+    is_new, recorded = _record(warehouse, batch, tables["invoices"], written)
     folder = to / month / f"{batch['sequence']:06}-{batch['batch_id']}"
     if _is_whole(folder, recorded) or _is_whole(folder, written.sha256):
         shutil.rmtree(unfinished)
@@ -84,10 +89,9 @@ def _export_month(warehouse: Warehouse, project: str, to: Path, month: str) -> B
 
 
 def _write(
-    folder: Path, warehouse: Warehouse, project: str, month: str
-) -> tuple[dict[str, Any], pl.DataFrame, Written]:
-    """Write all files of a batch; returns what identifies it, its invoices, and its manifest."""
-    tables = content(warehouse, month)
+    folder: Path, warehouse: Warehouse, project: str, month: str, tables: dict[str, pl.DataFrame]
+) -> tuple[dict[str, Any], Written]:
+    """Write all files of a batch; returns what identifies it, and its manifest."""
     texts = {name: write_csv(table, folder / f"{name}.csv") for name, table in tables.items()}
     columns = [
         write_parquet(table, folder / f"{name}.parquet", IN_MAJOR_UNITS.get(name, ())[1:])
@@ -106,7 +110,7 @@ def _write(
     sequences = warehouse.scan("invoices").select("sequence").collect()["sequence"]
     written = write_json(manifest(batch, tables, sequences, files), folder / _MANIFEST)
     (folder / _CHECKSUMS).write_text(_checksums([file._asdict() for file in [*files, written]]), encoding="utf-8")
-    return batch, tables["invoices"], written
+    return batch, written
 
 
 def _content_sha256(texts: Iterable[Written]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from meterhouse.money import currencies
-from meterhouse.tables import CreditLedger, Customers, InvoiceLines, Invoices, RatedLines, Usage
+from meterhouse.tables import CreditLedger, InvoiceLines, Invoices, RatedLines, Usage
 
 if TYPE_CHECKING:
     import dataframely as dy
@@ -20,7 +20,6 @@ EXPORTED: Final[dict[str, type[dy.Schema]]] = {
     "rated_lines": RatedLines,
     "usage": Usage,
     "credit_ledger": CreditLedger,
-    "customers": Customers,
 }
 """Files of a batch and the declaration of their columns."""
 
@@ -40,7 +39,7 @@ IN_MAJOR_UNITS: Final = {"invoices": ("total_minor", "total"), "invoice_lines": 
 
 _LEADING: Final = {
     "invoices": (
-        *("invoice_id", "number", "customer_id", "subscription_id", "product"),
+        *("invoice_id", "number", "customer_id", "customer_name", "external_id", "subscription_id", "product"),
         *("issued_at", "due_at", "currency", "total", "total_minor"),
     ),
     "invoice_lines": (
@@ -53,7 +52,10 @@ _LEADING: Final = {
 
 
 def content(warehouse: Warehouse, month: str) -> dict[str, pl.DataFrame]:
-    """The tables of a batch, each sorted by its key."""
+    """The tables of a batch, each sorted by its key.
+
+    Made only of what never changes once an invoice is final: a renamed customer makes no new batch of an old month.
+    """
     invoices = warehouse.scan("invoices").filter(pl.col("month") == month).collect().lazy()
     mine = invoices.select("invoice_id")
     named = invoices.select("invoice_id", "number", "customer_id")
@@ -64,7 +66,6 @@ def content(warehouse: Warehouse, month: str) -> dict[str, pl.DataFrame]:
         "rated_lines": warehouse.scan("rated_lines").join(mine, on="invoice_id", how="semi"),
         "usage": warehouse.scan("usage").join(billed_cycles, on=["subscription_id", "cycle"]),
         "credit_ledger": warehouse.scan("credit_ledger").join(mine, on="invoice_id", how="semi"),
-        "customers": _customers(warehouse, invoices.select("customer_id").unique().collect()),
     }
     return {
         name: _leading(rows, _LEADING.get(name, ())).sort(EXPORTED[name].primary_key()).collect()
@@ -75,20 +76,6 @@ def content(warehouse: Warehouse, month: str) -> dict[str, pl.DataFrame]:
 def months(warehouse: Warehouse) -> list[str]:
     """Months of issue that have final invoices."""
     return sorted(warehouse.scan("invoices").select("month").unique().collect()["month"])
-
-
-def _customers(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.LazyFrame:
-    """The customers of some ids; one that is in the customers file no more is as it was when it last stood there."""
-    version = warehouse.version("customers") or 0
-    found = _known(warehouse, version, wanted)
-    while version > 0 and found.height < wanted.height:
-        version -= 1
-        found = pl.concat([found, _known(warehouse, version, wanted.join(found, on="customer_id", how="anti"))])
-    return found.lazy()
-
-
-def _known(warehouse: Warehouse, version: int, wanted: pl.DataFrame) -> pl.DataFrame:
-    return warehouse.scan("customers", version).join(wanted.lazy(), on="customer_id", how="semi").collect()
 
 
 def _leading(rows: pl.LazyFrame, first: tuple[str, ...]) -> pl.LazyFrame:

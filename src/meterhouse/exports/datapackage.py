@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     from meterhouse.exports.files import Written
 
 _FOREIGN_KEYS: Final[dict[str, dict[str, list[str]]]] = {
-    "invoices": {"customers": ["customer_id"]},
-    "invoice_lines": {"invoices": ["invoice_id"], "customers": ["customer_id"]},
+    "invoice_lines": {"invoices": ["invoice_id"]},
     "rated_lines": {"invoice_lines": ["invoice_id", "line_no"]},
-    "usage": {"invoices": ["invoice_id"], "customers": ["customer_id"]},
-    "credit_ledger": {"invoices": ["invoice_id"], "customers": ["customer_id"]},
+    "usage": {"invoices": ["invoice_id"]},
+    "credit_ledger": {"invoices": ["invoice_id"]},
 }
 """By table: the tables that it refers to, and the columns, of the same name there, by which it does."""
 

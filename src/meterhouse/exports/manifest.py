@@ -7,12 +7,37 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from meterhouse import __version__
+from meterhouse.errors import WarehouseError
 from meterhouse.money import to_major
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from meterhouse.exports.files import Written
+
+
+def refuse_unbalanced(month: str, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Raise WarehouseError where an invoice has not as many lines as it says, or they add up to something else.
+
+    Then totals of invoices and of lines agree in each currency too.
+    """
+    of_lines = (
+        tables["invoice_lines"]
+        .group_by("invoice_id", "currency")
+        .agg(lines_found=pl.len().cast(pl.Int64), total_found=pl.col("amount_minor").sum())
+    )
+    compared = tables["invoices"].join(of_lines, on=["invoice_id", "currency"], how="left").fill_null(0)
+    unequal = (pl.col("lines") != pl.col("lines_found")) | (pl.col("total_minor") != pl.col("total_found"))
+    broken = compared.filter(unequal).sort("sequence").to_dicts()
+    if broken:
+        first = broken[0]
+        message = (
+            f"Month {month} is not exported: {len(broken)} of its invoices do not have the lines that they say, first "
+            f"{first['number']}: expected {first['lines']} lines of together {first['total_minor']} minor units of "
+            f"{first['currency']}, found {first['lines_found']} of together {first['total_found']}. Tables `invoices` "
+            "or `invoice_lines` were damaged: put the warehouse back from a copy; `meterhouse audit` says what differs."
+        )
+        raise WarehouseError(message)
 
 
 def manifest(
