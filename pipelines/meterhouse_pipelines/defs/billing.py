@@ -4,7 +4,7 @@ Partition D holds what ends with D, the last day of a cycle in UTC. Drafts have 
 """
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Final
 
 import dagster as dg
@@ -12,7 +12,7 @@ import polars as pl
 
 from meterhouse.auditing import CHECKS, Finding
 from meterhouse.money import to_major
-from meterhouse.planning import RunReport, clock_after, run
+from meterhouse.planning import RunReport, run
 from meterhouse.warehouse import Warehouse
 from meterhouse_pipelines import audits
 from meterhouse_pipelines.partitions import at_once, keys_of
@@ -63,20 +63,13 @@ def billing(context: dg.AssetExecutionContext, project: ProjectFolder) -> Iterat
     keys = keys_of(context)
     warehouse = project.warehouse()
     with told_to_dagster():
-        through = _through(keys, warehouse, project.clock())
+        through = keys[-1] if keys else project.clock().astimezone(UTC).date() - timedelta(days=1)
         # It takes the warehouse's lock itself.
         report = run(project.read(), through, project.clock(), LoggedProgress(context.log))
     _report_days(context, keys, warehouse)
     for table in selected(context):
         found = stored_metadata(warehouse, table, watch) | _clock(report) | _amounts(table, keys, warehouse, report)
         yield dg.MaterializeResult(asset_key=table, metadata=found)
-
-
-def _through(keys: list[date], warehouse: Warehouse, now: datetime) -> date:
-    yesterday = now.astimezone(UTC).date() - timedelta(days=1)
-    asked = keys[-1] if keys else yesterday
-    latest = warehouse.scan("runs").select(pl.col("as_of").max()).collect().item()
-    return asked if latest is None or clock_after(asked) >= latest else latest.date() - timedelta(days=1)
 
 
 def _last_day(end: str) -> pl.Expr:

@@ -2,7 +2,7 @@
 
 from meterhouse.invoicing.billing_periods import billing_periods
 from meterhouse.invoicing.estimates import estimates
-from meterhouse.invoicing.invoices import Numbering, draft_invoices, finalize
+from meterhouse.invoicing.invoices import Numbering, draft_invoices, finalize, number
 from meterhouse.invoicing.lines import as_invoice_lines, bill_lines, invoice_id, rated_lines
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "estimates",
     "finalize",
     "invoice_id",
+    "number",
     "rated_lines",
 ]

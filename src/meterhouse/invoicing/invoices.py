@@ -21,7 +21,7 @@ class Numbering(NamedTuple):
     series: str
     """Prefix of the numbers."""
     last: int
-    """The last number given out; 0 before the first."""
+    """The last number given out in this series; 0 before the first."""
     grace_days: int
     due_days: int
     timezone: str = "UTC"
@@ -77,6 +77,11 @@ def draft_invoices(
     return conform(drafts, Invoices)
 
 
+def number(series: str) -> pl.Expr:
+    """The number that a `sequence` has in a series: `INV-000001`."""
+    return pl.format("{}-{}", pl.lit(series), pl.col("sequence").cast(pl.String).str.zfill(6))
+
+
 def finalize(drafts: pl.LazyFrame, numbering: Numbering, as_of: datetime) -> pl.LazyFrame:
     """The drafts whose grace period is over, with gapless numbers in the order of issue (rule 7.1)."""
     place = pl.int_range(1, pl.len() + 1, dtype=pl.Int64)
@@ -86,7 +91,7 @@ def finalize(drafts: pl.LazyFrame, numbering: Numbering, as_of: datetime) -> pl.
         .sort("issued_at", "invoice_id")
         .with_columns(status=pl.lit("finalized"), sequence=numbering.last + place, finalized_at=pl.lit(as_of, INSTANT))
         .with_columns(
-            number=pl.format("{}-{}", pl.lit(numbering.series), pl.col("sequence").cast(pl.String).str.zfill(6)),
+            number=number(numbering.series),
             due_at=pl.col("finalized_at") + timedelta(days=numbering.due_days),
         )
     )

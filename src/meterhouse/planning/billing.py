@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from meterhouse.bill import Bill, Billed, Books, bill
-from meterhouse.invoicing import Numbering
+from meterhouse.invoicing import Numbering, number
 from meterhouse.planning.ranges import told_where
 from meterhouse.warehouse import commit_together
 
@@ -39,8 +39,9 @@ def bill_cycles(settings: Settings, warehouse: Warehouse, as_of: datetime) -> Bi
     billed = Billed(invoices, warehouse.scan("usage"), warehouse.scan("credit_ledger"))
     books = Books(**{name: warehouse.scan(name) for name in _BOOKS})
     usage_daily = warehouse.scan("usage_daily").filter(pl.col("date") < as_of.date())
-    given = invoices.select(pl.col("sequence").max().fill_null(0), pl.col("finalized_at").max())
-    last, given_at = given.collect().row(0)
+    of_series = pl.col("sequence").filter(pl.col("number") == number(settings.invoice_series))
+    given = invoices.select(pl.len(), of_series.max().fill_null(0), pl.col("finalized_at").max())
+    stored, last, given_at = given.collect().row(0)
     numbering = Numbering(
         settings.invoice_series, last, settings.grace_days, settings.due_days, settings.timezone, given_at
     )
@@ -50,7 +51,8 @@ def bill_cycles(settings: Settings, warehouse: Warehouse, as_of: datetime) -> Bi
     warehouse.replace("usage", found.usage)
     finalized = found.finalized["invoices"].height
     if finalized:
-        commit_together(warehouse, f"invoices {last + 1} to {last + finalized}", last + finalized, found.finalized)
+        named = f"{settings.invoice_series} {last + 1} to {last + finalized}"
+        commit_together(warehouse, named, stored + finalized, found.finalized)
     for name, table in _DRAFT_TABLES.items():
         warehouse.replace(table, found.drafts[name])
     warehouse.replace("estimates", found.estimates)

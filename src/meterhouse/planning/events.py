@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from meterhouse.catalog import Project
     from meterhouse.warehouse import Warehouse
 
-_REFUSED: Final = ("rejected", "duplicates", "conflicts")
-
 
 class WarehouseEvents:
     """The warehouse as landing sees it."""
@@ -24,9 +22,9 @@ class WarehouseEvents:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    def landed_file_ids(self) -> set[str]:
-        """Files that were landed to their end."""
-        return set(self._warehouse.scan("landed_files").select("file_id").collect()["file_id"])
+    def landed_files(self) -> pl.DataFrame:
+        """(file_id, path) of the files that were landed to their end."""
+        return self._warehouse.scan("landed_files").select("file_id", "path").collect()
 
     def event_columns(self) -> list[str]:
         """Columns of the stored events, with those of properties."""

@@ -11,7 +11,7 @@ import polars as pl
 from meterhouse.tables import Fingerprints, schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from meterhouse.warehouse import Warehouse
 
@@ -40,6 +40,13 @@ def recorded(warehouse: Warehouse, table: str) -> dict[str, str]:
     """The fingerprint of each part of a table."""
     rows = warehouse.scan("fingerprints").filter(pl.col("part_table") == table).collect()
     return dict(zip(rows["part"], rows["inputs"], strict=True))
+
+
+def forget(warehouse: Warehouse, table: str, parts: Iterable[str]) -> None:
+    """Drop the fingerprints of parts that are about to be written."""
+    written = pl.col("part_table") == table
+    named = pl.col("part").is_in(list(parts))
+    warehouse.update("fingerprints", lambda before: before.filter(~(written & named)).collect())
 
 
 def record(warehouse: Warehouse, table: str, parts: Mapping[str, str]) -> None:

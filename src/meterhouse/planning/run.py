@@ -41,21 +41,28 @@ def clock_after(through: date) -> datetime:
 
 
 def run(project: Project, through: date, landed_at: datetime, progress: Progress | None = None) -> RunReport:
-    """Bring the warehouse up to date through a day.
+    """Bring the warehouse up to date through a day, or through the latest day that was run before.
 
-    Raises WarehouseBusy where another run holds the warehouse, ProjectError where the project cannot be billed.
+    The clock never goes back: a run for an earlier day, started again, would take drafts and estimates away. Raises
+    WarehouseBusy where another run holds the warehouse, ProjectError where the project cannot be billed.
     """
     progress = progress or Silent()
-    as_of = clock_after(through)
     warehouse = Warehouse(str(project.warehouse))
     with warehouse.lock():
         recover(warehouse)
+        as_of = _clock(through, warehouse)
         landing = land(project, warehouse, landed_at, progress)
         definitions = define(project, warehouse)
         days = meter(project, warehouse, as_of, progress)
         found = bill_with_progress(project, warehouse, as_of, progress)
         _note_run(project, warehouse, as_of)
     return RunReport(as_of, landing, definitions["rejected_rows"], days, found)
+
+
+def _clock(through: date, warehouse: Warehouse) -> datetime:
+    latest = warehouse.scan("runs").select(pl.col("as_of").max()).collect().item()
+    asked = clock_after(through)
+    return asked if latest is None else max(asked, latest)
 
 
 def bill_with_progress(project: Project, warehouse: Warehouse, as_of: datetime, progress: Progress) -> Bill:

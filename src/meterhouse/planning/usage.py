@@ -13,12 +13,12 @@ import polars as pl
 from meterhouse import __version__
 from meterhouse.invoicing import billing_periods
 from meterhouse.metering import cuts_within_days, measure_daily
-from meterhouse.planning.fingerprints import digest, frame_digest, record, recorded
+from meterhouse.planning.fingerprints import digest, forget, frame_digest, record, recorded
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.ranges import told_where
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from meterhouse.catalog import Project
@@ -34,17 +34,20 @@ def meter(
     warehouse: Warehouse,
     as_of: datetime,
     progress: Progress | None = None,
-    days: Iterable[date] | None = None,
 ) -> list[date]:
-    """Bring `usage_daily` up to date for all days before `as_of`, or for some of them; returns those metered again."""
+    """Bring `usage_daily` up to date for all days before `as_of`; returns the days that were metered again.
+
+    A stale day's fingerprint is dropped before its states are replaced. Cut off in between, the day is stale also where
+    its inputs are changed back before the next run.
+    """
     progress = progress or Silent()
     cuts = cuts_within_days(billing_periods(warehouse.scan("subscriptions"), as_of)).collect()
     files = _files_by_day(warehouse)
-    wanted = set(files) if days is None else set(files) & set(days)
-    past = {day: paths for day, paths in files.items() if day < as_of.date() and day in wanted}
+    past = {day: paths for day, paths in files.items() if day < as_of.date()}
     now = _fingerprints(warehouse, project.definitions["meters"], past, cuts)
     stale = _changed(warehouse, now)
     chunks = list(_chunks(stale, files))
+    forget(warehouse, "usage_daily", [day.isoformat() for day in stale])
     progress.begin("Metering", len(chunks))
     for chunk in chunks:
         progress.advance(f"{chunk[0]} to {chunk[-1]}")

@@ -53,7 +53,9 @@ def recover(warehouse: Warehouse) -> list[str]:
     for unfinished in root.glob(f"*{_UNFINISHED}"):
         shutil.rmtree(unfinished)
     finished = []
-    for journal in sorted(root.iterdir(), key=lambda journal: int(journal.name)):
+    # A file manager may have left files of its own.
+    journals = [journal for journal in root.iterdir() if journal.name.isdecimal()]
+    for journal in sorted(journals, key=lambda journal: int(journal.name)):
         finished.append(_apply(warehouse, journal))
         _remove(journal)
     return finished
