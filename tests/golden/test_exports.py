@@ -191,7 +191,7 @@ def test_a_changed_month_is_a_new_batch_that_names_what_it_supersedes(project: P
     manifest = manifest_of(newest(project))
     assert manifest["supersedes"] == manifest_of(before)["batch_id"]
     assert manifest["sequence"] == 5
-    assert manifest["invoice_numbers"] | {"first": "-"} == {
+    assert manifest["invoice_numbers_by_series"]["SMALL"] | {"first": "-"} == {
         "first": "-",
         "last": "SMALL-000026",
         "count": 16,
@@ -417,6 +417,19 @@ def sums(rows: list[dict[str, str]], group: str, value: str) -> dict[str, str]:
         name: f"{sum((Decimal(row[value]) for row in mine if row[value]), Decimal(0)):.12f}"
         for name, mine in groupby(ordered, key=lambda row: row[group])
     }
+
+
+def test_numbers_of_each_series_count_for_themselves(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "project")
+    run_through(root, date(2026, 3, 10))
+    edit(root / "meterhouse.yaml", "invoice_series: SMALL", "invoice_series: B-2")
+    run_through(root)
+    export_all(root, FULL)
+    folder = newest(root)
+    given = manifest_of(folder)["invoice_numbers_by_series"]
+    assert [(one["first"], one["missing"]) for one in given.values()] == [("B-2-000001", 0), ("SMALL-000010", 0)]
+    assert list(given) == ["B-2", "SMALL"]
+    assert sum(one["count"] for one in given.values()) == len(rows_of(folder, "invoices"))
 
 
 def test_amounts_have_the_digits_of_their_currency(exported: Path) -> None:

@@ -107,8 +107,8 @@ def _write(
     package = data_package(f"{month}-{batch['batch_id']}", tables, texts)
     descriptor = write_json(package, folder / "datapackage.json")
     files = [*texts.values(), *columns, descriptor]
-    sequences = warehouse.scan("invoices").select("sequence").collect()["sequence"]
-    written = write_json(manifest(batch, tables, sequences, files), folder / _MANIFEST)
+    issued = warehouse.scan("invoices").select("number", "sequence").collect()
+    written = write_json(manifest(batch, tables, issued, files), folder / _MANIFEST)
     (folder / _CHECKSUMS).write_text(_checksums([file._asdict() for file in [*files, written]]), encoding="utf-8")
     return batch, written
 

@@ -41,16 +41,16 @@ def refuse_unbalanced(month: str, tables: Mapping[str, pl.DataFrame]) -> None:
 
 
 def manifest(
-    batch: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], sequences: pl.Series, files: Iterable[Written]
+    batch: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], issued: pl.DataFrame, files: Iterable[Written]
 ) -> dict[str, Any]:
     """The manifest: `batch` identifies it, the rest is counted from what was written.
 
-    `sequences` are those of all final invoices, of all months.
+    `issued` has the numbers and sequences of all final invoices, of all months.
     """
     return {
         **batch,
         "engine": f"meterhouse {__version__}",
-        "invoice_numbers": _numbers(tables["invoices"], sequences),
+        "invoice_numbers_by_series": _numbers(tables["invoices"], issued),
         "totals_by_currency": _totals(tables["invoices"], tables["invoice_lines"]),
         "quantity_by_meter": _sums(tables["usage"], "meter", "quantity"),
         "credit_units_by_kind": _sums(tables["credit_ledger"], "kind", "units"),
@@ -58,18 +58,25 @@ def manifest(
     }
 
 
-def _numbers(invoices: pl.DataFrame, sequences: pl.Series) -> dict[str, Any]:
-    """First and last number, and whose the numbers between them are that the batch does not have."""
-    ordered = invoices.sort("sequence")
-    first, last = ordered["sequence"].to_list()[0], ordered["sequence"].to_list()[-1]
-    given_out = sequences.is_between(first, last).sum()
-    return {
-        "first": ordered["number"].to_list()[0],
-        "last": ordered["number"].to_list()[-1],
-        "count": ordered.height,
-        "issued_in_other_months": given_out - ordered.height,
-        "missing": last - first + 1 - given_out,
-    }
+def _numbers(invoices: pl.DataFrame, issued: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """First and last number, and whose the numbers between them are that the batch does not have.
+
+    Each series counts for itself; a month in which the setting changed has two.
+    """
+    series = pl.col("number").str.replace(r"-\d+$", "")
+    numbers = {}
+    for (name,), mine in invoices.sort("sequence").group_by(series, maintain_order=True):
+        first, last = mine.row(0, named=True), mine.row(-1, named=True)
+        between = pl.col("sequence").is_between(first["sequence"], last["sequence"])
+        given_out = issued.filter(series == name, between).height
+        numbers[str(name)] = {
+            "first": first["number"],
+            "last": last["number"],
+            "count": mine.height,
+            "issued_in_other_months": given_out - mine.height,
+            "missing": last["sequence"] - first["sequence"] + 1 - given_out,
+        }
+    return dict(sorted(numbers.items()))
 
 
 def _totals(invoices: pl.DataFrame, lines: pl.DataFrame) -> dict[str, dict[str, Any]]:
