@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import re
 import subprocess
@@ -17,6 +18,8 @@ from tests.cli.conftest import ROOT, Commands
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+LANDED = ("--through", "2026-02-02", "--landed-at", "2026-02-04")
 
 READING = [
     ["status"],
@@ -197,9 +200,9 @@ def test_a_second_run_changes_no_table(copy: Commands) -> None:
 def test_run_says_each_step_on_stderr_and_the_result_on_stdout(copy: Commands) -> None:
     ended = copy("run", "--through", "2026-02-02")
     assert ended.err.splitlines() == [
-        "Landing: nothing new in 4 files",
-        "Metering: 0 days metered, 4 unchanged",
-        "Billing: 0 invoices finalized, 0 drafts, 4 estimates",
+        "Landing ...",
+        "Metering ...",
+        "Billing ...",
     ]
     assert "Landed     nothing new (4 files landed before)" in ended.out
 
@@ -278,6 +281,55 @@ def test_what_cannot_be_used_is_shown_with_how_to_see_it(copy: Commands) -> None
     for table in ("rejected_events", "event_conflicts"):
         assert f'sql "FROM {table}"' in shown
         assert copy("sql", f"FROM {table}").code == 0
+
+
+def test_files_that_broke_off_are_named_and_are_no_records(copy: Commands) -> None:
+    event = '{"event_id":"new","name":"request","external_customer_id":"user-1","timestamp":"2026-02-01T00:00:00Z"}\n'
+    whole = gzip.compress(event.encode() * 1000)
+    (copy.project / "events" / "cut.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    (copy.project / "events" / "bad.parquet").write_bytes(b"PAR1 and no more")
+    landing = copy("run", *LANDED, "--json").document["landing"]
+    assert [file["path"] for file in landing["unreadable"]] == ["bad.parquet", "cut.jsonl.gz"]
+    assert landing["rejected"] <= 1, "the record at which the file was cut may be one"
+    shown = copy("status").out
+    assert "Unreadable  2 files: bad.parquet, cut.jsonl.gz\n" in shown
+    assert "            cut.jsonl.gz: The file cannot be read to its end" in shown
+    assert f"Set aside   {landing['rejected'] + 1} rejected, " in shown
+    (copy.project / "events" / "cut.jsonl.gz").write_bytes(whole)
+    (copy.project / "events" / "bad.parquet").unlink()
+    assert "Unreadable" not in copy("run", *LANDED).out
+    # What landed under a name is judged by what landed under it last.
+    assert [file["path"] for file in copy("status", "--json").document["unreadable"]] == ["bad.parquet"]
+
+
+def test_values_that_do_not_count_are_told_where_they_have_a_price(copy: Commands) -> None:
+    meters = copy.project / "catalog" / "meters.yaml"
+    text = meters.read_text(encoding="utf-8").replace("property: minutes", "property: minuets")
+    meters.write_text(f"{text}\n  unpriced: {{aggregation: {{func: sum, property: nothing}}}}\n", encoding="utf-8")
+    for shown in (copy("run", *LANDED).out, copy("status").out):
+        line = next(line for line in shown.splitlines() if line.startswith("Skipped"))
+        assert re.fullmatch(r"Skipped +fast_minutes: (\d+) of \1 events have no number 'minuets'; NOTHING is .*", line)
+        assert "unpriced" not in shown
+
+
+def test_events_that_came_after_the_invoice_are_told(copy: Commands) -> None:
+    assert "Late" not in copy("status").out
+    event = '{"event_id":"new","name":"request","external_customer_id":"user-1","timestamp":"2026-01-20T00:00:00Z"}'
+    (copy.project / "events" / "new.jsonl").write_text(event, encoding="utf-8")
+    for shown in (copy("run", *LANDED).out, copy("status").out):
+        assert re.search(r"^Late +1 event of 1 invoice came after the invoice was final", shown, re.MULTILINE)
+
+
+def test_the_largest_invoices_come_first_where_asked(sample: Commands) -> None:
+    invoices = sample("invoices", "list", "--largest", "--json").document["invoices"]
+    for currency in ("EUR", "USD"):
+        totals = [invoice["total_minor"] for invoice in invoices if invoice["currency"] == currency]
+        assert totals == sorted(totals, reverse=True)
+
+
+def test_what_goes_into_a_pipe_has_no_blanks_at_the_ends_of_lines(example: Commands) -> None:
+    shown = example("invoices", "show", "EX-000003").out
+    assert [line for line in shown.splitlines() if line != line.rstrip()] == []
 
 
 def test_rows_of_people_that_are_refused_are_told_by_the_run(copy: Commands) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -29,6 +30,9 @@ StatusOption = Annotated[
 ]
 
 
+LargestOption = Annotated[bool, typer.Option("--largest", help="The largest totals first, each currency on its own.")]
+
+
 @app.command("list")
 def list_invoices(
     context: typer.Context,
@@ -36,14 +40,17 @@ def list_invoices(
     customer: CustomerOption = None,
     month: MonthOption = None,
     status: StatusOption = None,
+    largest: LargestOption = False,
     limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """List invoices and drafts, the newest first."""
+    """List invoices and drafts, the newest or the largest first."""
     session = session_of(context)
     project = session.project()
     warehouse = session.warehouse(project)
     found = _found(warehouse, customer, month, status)
+    by_total = found.sort("total_minor", "invoice_id", descending=[True, False])
+    found = by_total.sort("currency", maintain_order=True) if largest else found
     shown = rows_to_show(limit, as_json=as_json)
     if as_json:
         rows = [_row_json(row) for row in found.head(found.height if shown is None else shown).to_dicts()]
@@ -64,8 +71,8 @@ def list_invoices(
     books = ZoneInfo(project.settings.timezone)
     show_rows(columns, [_cells(row, books) for row in found.to_dicts()], shown)
     _show_totals(found)
-    largest = found.sort("total_minor", "invoice_id", descending=[True, False]).to_dicts()[0]
-    name = largest["number"] or largest["invoice_id"]
+    shown_next = by_total.to_dicts()[0]
+    name = shlex.quote(shown_next["number"] or shown_next["invoice_id"])
     hints([(session.command(f"invoices show {name}"), "how each of its amounts came about")])
 
 

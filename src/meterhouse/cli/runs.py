@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meterhouse.cli.attention import needing_attention, show_attention, show_unreadable, unreadable_files
 from meterhouse.cli.render import amounts, console, counted, hints, instant_text, money, print_json, safe
 from meterhouse.cli.screen import progress
 from meterhouse.cli.session import AsJson, LandedAt, Session, read_day, session_of
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
     from meterhouse.landing import LandingReport
     from meterhouse.planning import RunReport
+
+_LABEL = 11
+"""How wide the names are that lines begin with."""
 
 _COUNTS = ("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers")
 _SET_ASIDE = {"rejected": ("rejected", "rejected"), "duplicates": ("duplicate",), "conflicts": ("conflict",)}
@@ -37,10 +42,12 @@ def land(context: typer.Context, *, landed_at: LandedAt = None, as_json: AsJson 
     with progress() as shown, warehouse.lock():
         recover(warehouse)
         report = land_files(project, warehouse, landed_at or datetime.now(UTC), shown)
+    broken = unreadable_files(warehouse, report.files["file_id"])
     if as_json:
-        print_json({"landing": _landing_json(report)})
+        print_json({"landing": _landing_json(report, broken)})
         return
-    _show_landing(report, session)
+    _show_landing(report, broken, session)
+    show_unreadable(broken, _LABEL)
     hints(
         [(session.command("run"), "meter and bill what has landed"), (session.command("status"), "the whole project")]
     )
@@ -54,6 +61,7 @@ def run(
     Running again with nothing new changes nothing; a run that was cut off is finished by the next.
     """
     from meterhouse.planning import run as run_all
+    from meterhouse.warehouse import Warehouse
 
     session = session_of(context)
     now = datetime.now(UTC)
@@ -61,10 +69,12 @@ def run(
     project = session.project()
     with progress() as shown:
         report = run_all(project, day, landed_at or now, shown)
+    files, days = report.landing.files["file_id"], report.days_metered
+    found = needing_attention(Warehouse(str(project.warehouse)), files, days)
     if as_json:
-        print_json(_run_json(report, day))
+        print_json(_run_json(report, found, day))
         return
-    _show_run(report, day, session)
+    _show_run(report, found, day, session)
 
 
 def _over(through: date | None, now: datetime) -> date:
@@ -76,22 +86,25 @@ def _over(through: date | None, now: datetime) -> date:
     return through or yesterday
 
 
-def _landing_json(report: LandingReport) -> dict[str, Any]:
+def _landing_json(report: LandingReport, broken: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "files": report.files.height,
         "files_seen_before": report.seen_before,
-        **_totals(report),
+        **_totals(report, broken),
+        "unreadable": broken,
         "not_files_of_events": [{"path": held.name, "explanation": held.explanation} for held in report.problems],
     }
 
 
-def _totals(report: LandingReport) -> dict[str, int]:
-    return {name: int(report.files[name].sum()) for name in _COUNTS}
+def _totals(report: LandingReport, broken: list[dict[str, Any]]) -> dict[str, int]:
+    """Counts of records. A file that broke off stands among the refused, but is none of its records."""
+    total = {name: int(report.files[name].sum()) for name in _COUNTS}
+    return total | {name: total[name] - len(broken) for name in ("records", "rejected")}
 
 
-def _show_landing(report: LandingReport, session: Session) -> None:
+def _show_landing(report: LandingReport, broken: list[dict[str, Any]], session: Session) -> None:
     screen = console()
-    total = _totals(report)
+    total = _totals(report, broken)
     before = f" ({counted(report.seen_before, 'file')} landed before)" if report.seen_before else ""
     if report.files.is_empty():
         screen.print(f"Landed     nothing new{before}")
@@ -109,13 +122,15 @@ def _show_landing(report: LandingReport, session: Session) -> None:
         screen.print(f"Left alone {safe(problem.name)}: {problem.explanation}", style="yellow", soft_wrap=True)
 
 
-def _run_json(report: RunReport, through: date) -> dict[str, Any]:
+def _run_json(report: RunReport, found: dict[str, Any], through: date) -> dict[str, Any]:
     return {
         "through": through,
         "as_of": report.as_of,
-        "landing": _landing_json(report.landing),
+        "landing": _landing_json(report.landing, found["unreadable"]),
         "days_metered": report.days_metered,
         "rows_refused": report.rejected_rows.to_dicts(),
+        "skipped": found["skipped"],
+        "late": found["late"],
         "finalized": _totals_json(report.bill.finalized["invoices"]),
         "drafts": _totals_json(report.bill.drafts["invoices"]),
         "estimates": report.bill.estimates.height,
@@ -134,14 +149,15 @@ def _by_currency(invoices: pl.DataFrame) -> list[tuple[str, int]]:
     return list(totals.iter_rows())
 
 
-def _show_run(report: RunReport, through: date, session: Session) -> None:
+def _show_run(report: RunReport, found: dict[str, Any], through: date, session: Session) -> None:
     screen = console()
     screen.print(f"Run through {through}, that is until {instant_text(report.as_of)}\n", style="bold")
-    _show_landing(report.landing, session)
+    _show_landing(report.landing, found["unreadable"], session)
     screen.print(f"Metered    {counted(len(report.days_metered), 'day')}")
     screen.print(f"Finalized  {_summary(report.bill.finalized['invoices'])}")
     screen.print(f"Drafts     {_summary(report.bill.drafts['invoices'])}")
     screen.print(f"Estimates  {counted(report.bill.estimates.height, 'price')} of cycles that are still open")
+    show_attention(found, _LABEL)
     refused = report.rejected_rows
     if not refused.is_empty():
         rows = counted(refused.height, "row")
@@ -164,7 +180,7 @@ def _next(report: RunReport, session: Session) -> list[tuple[str, str]]:
     listed = [(session.command("invoices list"), "all invoices and drafts")]
     shown = _largest(report)
     if shown:
-        listed.append((session.command(f"invoices show {shown}"), "the largest of them, line by line"))
+        listed.append((session.command(f"invoices show {shlex.quote(shown)}"), "the largest of them, line by line"))
     listed.append((session.command("usage"), "what was used, billed or not"))
     listed.append((session.command("status"), "what came in, what was set aside and why"))
     return listed

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from meterhouse.cli.attention import needing_attention, show_attention
 from meterhouse.cli.render import amounts, console, counted, hints, instant_text, money, print_json, quantity, safe
 from meterhouse.cli.session import AsJson, session_of
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from meterhouse.warehouse import Warehouse
 
 _MOST: Final = 5
+_LABEL: Final = 12
+"""How wide the names are that lines begin with."""
 
 
 def status(context: typer.Context, *, as_json: AsJson = False) -> None:
@@ -44,6 +47,7 @@ def _found(project: Project, warehouse: Warehouse) -> dict[str, Any]:
         "files": _files(project, warehouse),
         "events": _height(warehouse.scan("events")),
         "set_aside": _set_aside(warehouse),
+        **needing_attention(warehouse),
         "rows_refused": _rows_refused(definitions),
         "unattributed": _unattributed(warehouse),
         "invoices": _invoices(warehouse),
@@ -88,7 +92,9 @@ def _files(project: Project, warehouse: Warehouse) -> dict[str, Any]:
 def _set_aside(warehouse: Warehouse) -> dict[str, Any]:
     import polars as pl
 
-    reasons = warehouse.scan("rejected_events").group_by("reason").agg(records=pl.len()).sort("reason").collect()
+    # A file that broke off stands among the refused, but is none of its records.
+    records = warehouse.scan("rejected_events").filter(pl.col("position") > 0)
+    reasons = records.group_by("reason").agg(records=pl.len()).sort("reason").collect()
     return {
         "rejected": dict(reasons.iter_rows()),
         "duplicates": _height(warehouse.scan("event_duplicates")),
@@ -192,10 +198,11 @@ def _show_intake(found: dict[str, Any], session: Session) -> None:
         if count:
             command = session.command(f'sql "FROM {table}"')
             screen.print(f"            see them: {command}", style="dim", soft_wrap=True)
+    show_attention(found, _LABEL)
     unknown = found["unattributed"]
     if unknown["customers"]:
         more = ", ..." if unknown["customers"] > len(unknown["ids"]) else ""
-        ids = ", ".join(safe(held) or "(no id)" for held in unknown["ids"])
+        ids = ", ".join(f"'{safe(held)}'" if held else "(no id)" for held in unknown["ids"])
         screen.print(
             f"Strangers   usage of {counted(unknown['customers'], 'unknown customer')}: {ids}{more}", soft_wrap=True
         )

@@ -39,6 +39,9 @@ def usage(
 
     Usage of customers that are not known has rows of its own, marked unattributed.
     """
+    if first is not None and through is not None and first > through:
+        message = f"{first} is after --through {through}. Name the first day before the last."
+        raise typer.BadParameter(message, param_hint="--from")
     session = session_of(context)
     warehouse = session.warehouse(session.project())
     wanted = _wanted(warehouse, meter, customer, first, through)

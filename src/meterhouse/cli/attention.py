@@ -1,0 +1,114 @@
+"""What to know before trusting the amounts: files that broke off, values that do not count, usage that came late."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from meterhouse.cli.render import console, counted, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import date
+
+    from meterhouse.warehouse import Warehouse
+
+_MOST: Final = 5
+_LATE: Final = """
+    SELECT coalesce(sum(events), 0)::BIGINT, count(DISTINCT invoice_id)
+    FROM unbilled_usage WHERE reason = 'came after the invoice was final'
+"""
+
+
+def needing_attention(
+    warehouse: Warehouse, files: Collection[str] | None = None, days: Collection[date] | None = None
+) -> dict[str, Any]:
+    """What was found in these files and days; by default in all files that still are as they were landed last."""
+    return {
+        "unreadable": unreadable_files(warehouse, files),
+        "skipped": _skipped(warehouse, days),
+        "late": _late(warehouse),
+    }
+
+
+def unreadable_files(warehouse: Warehouse, files: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """Files that could not be read to their end, with the reason; not those that came whole under the same name."""
+    import polars as pl
+
+    landed = warehouse.scan("landed_files")
+    if files is None:
+        newest = landed.sort("landed_at", "file_id").group_by("path").agg(pl.col("file_id").last())
+        wanted = newest.select("file_id")
+    else:
+        wanted = landed.filter(pl.col("file_id").is_in(list(files))).select("file_id")
+    broken = warehouse.scan("rejected_events").filter(pl.col("position") == 0).join(wanted, on="file_id", how="semi")
+    return broken.select("path", "reason", "explanation").sort("path").collect().to_dicts()
+
+
+def _skipped(warehouse: Warehouse, days: Collection[date] | None) -> list[dict[str, Any]]:
+    """Meters that have a price, and events whose value they need but did not find; those that found none first."""
+    import polars as pl
+
+    states = warehouse.scan("usage_daily").filter("attributed")
+    if days is not None:
+        states = states.filter(pl.col("date").is_in(list(days)))
+    priced = warehouse.scan("metered_prices").select("meter").unique()
+    return (
+        states.join(priced, on="meter", how="semi")
+        .group_by("meter")
+        .agg(pl.col("skipped").sum(), matched=(pl.col("events") + pl.col("skipped")).sum())
+        .filter(pl.col("skipped") > 0)
+        .join(warehouse.scan("meters").select("meter", "aggregation", "property"), on="meter")
+        .with_columns(all=pl.col("skipped") == pl.col("matched"))
+        .sort("all", "meter", descending=[True, False])
+        .collect()
+        .to_dicts()
+    )
+
+
+def _late(warehouse: Warehouse) -> dict[str, int]:
+    from meterhouse.warehouse import connect
+
+    if warehouse.version("invoices") is None:
+        return {"events": 0, "invoices": 0}
+    with connect(warehouse) as connection:
+        events, invoices = connection.execute(_LATE).fetchall()[0]
+    return {"events": events, "invoices": invoices}
+
+
+def show_attention(found: dict[str, Any], width: int) -> None:
+    """A line for each that there is; where there is none, nothing."""
+    show_unreadable(found["unreadable"], width)
+    _show_skipped(found["skipped"], width)
+    late = found["late"]
+    if late["events"]:
+        events, invoices = counted(late["events"], "event"), counted(late["invoices"], "invoice")
+        told = f"{events} of {invoices} came after the invoice was final, and are not billed"
+        console().print(f"{'Late':<{width}}{told}", style="yellow", soft_wrap=True)
+
+
+def show_unreadable(files: list[dict[str, Any]], width: int) -> None:
+    """Name files that broke off: what they held behind that place was never seen."""
+    if not files:
+        return
+    screen = console()
+    more = ", ..." if len(files) > _MOST else ""
+    names = ", ".join(safe(file["path"]) for file in files[:_MOST])
+    screen.print(
+        f"{'Unreadable':<{width}}{counted(len(files), 'file')}: {names}{more}", style="bold red", soft_wrap=True
+    )
+    for file in files[:_MOST]:
+        screen.print(f"{'':<{width}}{safe(file['path'])}: {safe(file['explanation'])}", soft_wrap=True)
+
+
+def _show_skipped(meters: list[dict[str, Any]], width: int) -> None:
+    for place, meter in enumerate(meters[:_MOST]):
+        label = "" if place else "Skipped"
+        have = "has" if meter["matched"] == 1 else "have"
+        value = "value" if meter["aggregation"] == "unique" else "number"
+        told = f"{meter['skipped']:,} of {counted(meter['matched'], 'event')} {have} no {value} '{meter['property']}'"
+        loud = "; NOTHING is measured, mind the property's name" if meter["all"] else ""
+        style = "bold red" if meter["all"] else "yellow"
+        screen = console()
+        screen.print(f"{label:<{width}}{safe(meter['meter'])}: {safe(told)}{loud}", style=style, soft_wrap=True)
+    if len(meters) > _MOST:
+        console().print(f"{'':<{width}}and {counted(len(meters) - _MOST, 'more meter')}")
