@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -52,10 +53,10 @@ def test_no_warehouse_yet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "told"),
     [
-        ("meterhouse.yaml", "name: Example", "name: [", "meterhouse.yaml: this is not valid YAML"),
+        ("meterhouse.yaml", "name: Example", "name: [", "meterhouse.yaml:5:1: this is not valid YAML: while"),
         ("meterhouse.yaml", "currency: USD", "currency: XXX", "'XXX' is not an ISO 4217 currency"),
         ("catalog/products.yaml", "meter: requests", "meter: reqests", "names meter 'reqests', which no file defines"),
-        ("catalog/products.yaml", "kind: graduated", "kind: gradual", "products.starter.prices.2"),
+        ("catalog/products.yaml", "kind: graduated", "kind: gradual", "products.starter.prices.minutes: 'kind' is"),
         ("customers.csv", None, None, "expected one of customers.csv"),
     ],
 )
@@ -81,6 +82,7 @@ def test_a_project_that_cannot_be_used(copy: Commands, file: str, old: str | Non
         (["invoices", "list", "--status", "paid"], "'paid' is not one of"),
         (["usage", "--by", "week"], "'week' is not one of"),
         (["usage", "--limit", "-1"], "greater than or equal to 0"),
+        (["usage", "--from", "2026-02-02", "--through", "2026-02-01"], "2026-02-02 is after --through 2026-02-01"),
     ],
 )
 def test_a_word_that_an_option_does_not_take(example: Commands, words: list[str], told: str) -> None:
@@ -201,6 +203,64 @@ def test_a_reader_that_stops_reading_is_no_fault(example: Commands) -> None:
     assert (ended.stdout, ended.stderr) == ("SET TimeZone = 'UTC';\n", "")
 
 
+@pytest.mark.parametrize("words", ["invoices list", "status --json", "sql --print", f"run {' '.join(THROUGH)}"])
+@pytest.mark.parametrize(("out", "code"), [("| true", 141), ("> /dev/full", 74)])
+def test_an_output_that_takes_nothing_is_no_fault_of_the_program(
+    example: Commands, words: str, out: str, code: int
+) -> None:
+    command = f'"{sys.executable}" -m meterhouse --project "{example.project}" {words} {out}; exit ${{PIPESTATUS[0]}}'
+    ended = subprocess.run(
+        ["bash", "-c", command],
+        env={"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = [line for line in ended.stderr.splitlines() if not line.endswith("...")]
+    full = "Error: the output cannot be written (No space left on device). Make room, or write elsewhere, and run"
+    assert ended.returncode == code
+    assert [line.startswith(full) for line in said] == ([True] if code == 74 else [])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1) TO '{file}'",
+        "SELECT 1; COPY (SELECT 1) TO '{file}'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{file}'",
+        "/* harmless */ EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{file}'",
+        "PREPARE written AS COPY (SELECT 1) TO '{file}'; EXECUTE written",
+        "EXPORT DATABASE '{file}'",
+        "ATTACH '{file}' AS other",
+        "SET profiling_output = '{file}'",
+        "FROM enable_logging(storage = 'file', storage_path = '{file}')",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+    ],
+)
+def test_sql_changes_no_file(example: Commands, query: str) -> None:
+    log = example.project / "warehouse" / "invoices" / "_delta_log" / "00000000000000000000.json"
+    before = log.read_bytes()
+    ended = example("sql", query.format(file=log))
+    assert (ended.code, ended.out) == (1, "")
+    assert "sql only reads, and '" in ended.err
+    assert log.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["CREATE VIEW mine AS FROM invoices; FROM mine", "CREATE TABLE t (i INT); FROM t", "SET threads = 1; FROM usage"],
+)
+def test_sql_may_change_its_own_memory(example: Commands, query: str) -> None:
+    assert example("sql", query).code == 0
+
+
+def test_a_hint_in_a_fault_can_be_run_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["./venv/bin/meterhouse"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "or make one with `venv/bin/meterhouse init`" in Commands(tmp_path)("status").err
+
+
 def test_the_project_is_found_from_a_folder_inside_it(example: Commands) -> None:
     ended = subprocess.run(
         [sys.executable, "-W", "error", "-m", "meterhouse", "status"],
@@ -213,10 +273,19 @@ def test_the_project_is_found_from_a_folder_inside_it(example: Commands) -> None
     assert (ended.returncode, ended.stdout.startswith("Example\n"), ended.stderr) == (0, True, "")
 
 
+def _read_by_somebody(pipe: Path) -> bool:
+    try:
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
 def test_ctrl_c_stops_a_long_query(example: Commands, tmp_path: Path) -> None:
-    begun = tmp_path / "begun.csv"
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
     forever = "SELECT sum(a.i * b.i) FROM range(1000000000) a(i), range(1000000000) b(i)"
-    query = f"COPY (SELECT 1) TO '{begun}'; {forever}"
+    query = f"FROM read_text('{begun}'); {forever}"
     running = subprocess.Popen(
         [sys.executable, "-m", "meterhouse", "--project", str(example.project), "sql", query],
         env={"PYTHONPATH": str(ROOT / "src"), "PATH": ""},
@@ -225,7 +294,7 @@ def test_ctrl_c_stops_a_long_query(example: Commands, tmp_path: Path) -> None:
         text=True,
     )
     patience = time.monotonic() + 60
-    while not begun.exists() and time.monotonic() < patience:
+    while not _read_by_somebody(begun) and time.monotonic() < patience:
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)

@@ -13,15 +13,23 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command that the arguments name, and end the process with its exit code."""
     try:
-        from meterhouse.cli.app import app
+        try:
+            from meterhouse.cli.app import app
 
-        app()
+            app()
+        finally:
+            # Here and not at the interpreter's end, where nobody can tell in words that it failed.
+            sys.stdout.flush()
     except KeyboardInterrupt:
         from meterhouse.cli.faults import INTERRUPTED, tell_interrupted
 
         tell_interrupted()
         sys.exit(INTERRUPTED)
-    except Exception as fault:  # noqa: BLE001 - the last edge: what nobody foresaw is told, not dumped
-        from meterhouse.cli.faults import tell_unexpected
+    except BrokenPipeError:
+        from meterhouse.cli.faults import drop_output
 
-        sys.exit(tell_unexpected(fault))
+        sys.exit(drop_output())
+    except Exception as fault:  # noqa: BLE001 - the last edge: what nobody foresaw is told, not dumped
+        from meterhouse.cli.faults import is_full_or_broken, tell_unexpected, tell_unwritable
+
+        sys.exit(tell_unwritable(fault) if is_full_or_broken(fault) else tell_unexpected(fault))

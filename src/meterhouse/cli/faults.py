@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 import traceback
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import typer
 from typer.core import TyperGroup
 
+from meterhouse.cli.session import program
 from meterhouse.errors import MeterhouseError
 
 INTERRUPTED: Final = 130
 UNEXPECTED: Final = 70
+UNWRITABLE: Final = 74
+UNREAD: Final = 141
+"""As programs end that the system tells by a signal that nobody reads their output any more."""
+
+_FULL_OR_BROKEN: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
+_NAMED: Final = "`meterhouse "
 _DEBUG: Final = "METERHOUSE_DEBUG"
 _DUCKDB_INTERRUPTED: Final = "Query interrupted"
 
@@ -41,6 +49,9 @@ class TellingGroup(TyperGroup):
                 raise
             tell_interrupted()
             raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # Click would end as if a fault had happened.
+            raise typer.Exit(drop_output()) from None
 
 
 def _project_first(args: list[str]) -> list[str]:
@@ -55,10 +66,12 @@ def _project_first(args: list[str]) -> list[str]:
 
 def tell(fault: MeterhouseError, *, as_json: bool) -> None:
     """Say what went wrong on stderr; a program that reads JSON also finds it on stdout."""
+    # Below the command line nobody knows how the program was called.
+    message = str(fault).replace(_NAMED, f"`{program()} ")
     if as_json:
-        error = {"kind": type(fault).__name__, "message": str(fault), "exit_code": fault.exit_code}
+        error = {"kind": type(fault).__name__, "message": message, "exit_code": fault.exit_code}
         typer.echo(json.dumps({"error": error}, ensure_ascii=False, indent=2))
-    typer.secho(f"Error: {fault}", err=True, fg="red" if sys.stderr.isatty() else None)
+    typer.secho(f"Error: {message}", err=True, fg="red" if sys.stderr.isatty() else None)
     if os.environ.get(_DEBUG):
         typer.echo("".join(traceback.format_exception(fault)), err=True)
 
@@ -66,6 +79,35 @@ def tell(fault: MeterhouseError, *, as_json: bool) -> None:
 def tell_interrupted() -> None:
     """Say that nothing is broken."""
     typer.echo("Stopped. Nothing is half done: the next run goes on from here.", err=True)
+
+
+def drop_output() -> int:
+    """Let what cannot be written go nowhere, so that the interpreter's end does not try again; returns the exit code.
+
+    What can be written still is.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return UNREAD
+
+
+def is_full_or_broken(fault: Exception) -> TypeGuard[OSError]:
+    """Whether the place that is written to cannot take it, which no program can mend."""
+    return isinstance(fault, OSError) and fault.errno in _FULL_OR_BROKEN
+
+
+def tell_unwritable(fault: OSError) -> int:
+    """Say that a disk, or whatever the output goes to, is full or broken; returns the exit code."""
+    drop_output()
+    typer.echo(
+        f"Error: {fault.filename or 'the output'} cannot be written ({os.strerror(fault.errno or 0)}). "
+        "Make room, or write elsewhere, and run the same command again: nothing is half done.",
+        err=True,
+    )
+    return UNWRITABLE
 
 
 def tell_unexpected(fault: Exception) -> int:

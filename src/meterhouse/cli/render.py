@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -32,11 +33,19 @@ _LEAST_TEXT: Final = 8
 _LINE_BELOW_HEAD: Final = box.Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
 
 
+class Screen(Console):
+    """A console that leaves it to the caller what a reader that went away means."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise: Rich would end the process as if a fault had happened."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def console(*, err: bool = False) -> Console:
     """Where text goes. What is not a screen gets wide lines, so that no table breaks in a pipe."""
     stream = sys.stderr if err else sys.stdout
     wide = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES
-    return Console(file=stream, width=wide, markup=False, emoji=False, highlight=False)
+    return Screen(file=stream, width=wide, markup=False, emoji=False, highlight=False)
 
 
 def safe(text: str) -> str:
@@ -155,7 +164,13 @@ class Grid:
         for row in self._cells:
             drawn.add_row(*row)
         screen.width = max(screen.width, _total(widths))
-        screen.print(drawn, crop=False)
+        if screen.is_terminal:
+            screen.print(drawn, crop=False)
+            return
+        with screen.capture() as captured:
+            screen.print(drawn, crop=False)
+        for line in captured.get().splitlines():
+            print(line.rstrip())  # noqa: T201 - Rich fills lines up, which files and pipes do not want
 
     def _shrunk(self, available: int) -> list[int]:
         """Widths of the columns, the widest text made narrower until all fit."""

@@ -1,4 +1,7 @@
-"""Where long work is: a bar on a screen, one plain line a step elsewhere. Always on stderr."""
+"""Where long work is: a bar on a screen, one plain line a step elsewhere. Always on stderr.
+
+What came out is not said here: the command says it when all is done.
+"""
 
 from __future__ import annotations
 
@@ -24,23 +27,21 @@ class Lines:
 
     def __init__(self, screen: Console) -> None:
         self._screen = screen
-        self._step = ""
 
     def begin(self, step: str, total: int) -> None:
-        """Remember the step; its line comes at the end."""
+        """Write the line."""
         del total
-        self._step = step
+        self._screen.print(f"{step} ...", soft_wrap=True)
 
     def advance(self, detail: str) -> None:
         """Say nothing: a log wants what came out."""
 
     def end(self, summary: str) -> None:
-        """Write the line."""
-        self._screen.print(f"{self._step}: {summary}", soft_wrap=True)
+        """Say nothing."""
 
 
 class Drawn:
-    """One bar at a time; what is over stays as a line above it."""
+    """One bar at a time, which leaves nothing behind."""
 
     def __init__(self, screen: Console) -> None:
         self._screen = screen
@@ -55,7 +56,6 @@ class Drawn:
             transient=True,
         )
         self._task: TaskID | None = None
-        self._step = ""
         self._begun = 0
 
     @contextmanager
@@ -66,7 +66,7 @@ class Drawn:
 
     def begin(self, step: str, total: int) -> None:
         """Draw the bar of a step."""
-        self._step, self._begun = step, 0
+        self._begun = 0
         self._task = self._bars.add_task(step, total=total, detail="")
 
     def advance(self, detail: str) -> None:
@@ -76,11 +76,11 @@ class Drawn:
             self._begun += 1
 
     def end(self, summary: str) -> None:
-        """Put a line in the place of the bar."""
+        """Take the bar away."""
+        del summary
         if self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
-        self._bars.console.print(f"{self._step:<9} {summary}", soft_wrap=True)
 
 
 @contextmanager

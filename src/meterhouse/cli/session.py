@@ -60,9 +60,13 @@ def program() -> str:
     """How this program was called, so that printed commands work as printed."""
     called = Path(sys.argv[0])
     found = shutil.which("meterhouse")
-    if called.name != "meterhouse":
-        return "meterhouse" if found else "python -m meterhouse"
-    return "meterhouse" if found and Path(found).resolve() == called.resolve() else _quoted(called)
+    if called.name == "meterhouse":
+        return "meterhouse" if found and Path(found).resolve() == called.resolve() else _quoted(called)
+    if found and Path(found).parent == Path(sys.executable).parent:
+        return "meterhouse"
+    # Not resolved: the Pythons of all environments may be links to the same one.
+    python = "python" if shutil.which("python") == sys.executable else _quoted(Path(sys.executable))
+    return f"{python} -m meterhouse"
 
 
 def session_of(context: typer.Context) -> Session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
@@ -29,8 +30,27 @@ PrintOption = Annotated[
     bool, typer.Option("--print", help="Print the script that makes the views, for `duckdb -init`.")
 ]
 
+_HARMLESS = frozenset(
+    {
+        *("SELECT", "CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE", "MERGE_INTO"),
+        *("SET", "VARIABLE_SET", "TRANSACTION", "ANALYZE", "VACUUM"),
+    }
+)
+"""Kinds of statements that read, or that change nothing but the session's own memory."""
+
+_WRITERS = re.compile(
+    r"\b(profiling_output|profile_output|log_query_path|\w*logging\w*|\w+_directory|persistent\s+secret)\b",
+    re.IGNORECASE,
+)
+"""Settings through which DuckDB writes files of its own."""
+
+_WRITING_CALLS = re.compile(r'\b(enable_logging|enable_profile|enable_profiling|copy_database)"?\s*\(', re.IGNORECASE)
+"""Functions that do the same, also within a query."""
+
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b|\s*\([^)]*\))?", re.IGNORECASE)
 _LEAVE = frozenset({"exit", "quit", ".exit", ".quit", "\\q"})
 _RECORDS = 10
+_LONGEST_SHOWN = 40
 _WAKES = 0.1
 _NUMBERS = ("int", "uint", "decimal", "float", "double", "halffloat")
 
@@ -46,7 +66,8 @@ def sql(
 ) -> None:
     """Ask the warehouse in SQL; a prompt without a query.
 
-    Every table and mart is a view in DuckDB; nothing in the warehouse can be changed from here.
+    Every table and mart is a view in DuckDB. What could write a file is refused, so that nothing in the warehouse can
+    be changed from here; views and tables of your own last as long as the session.
     """
     from meterhouse.warehouse import connect
     from meterhouse.warehouse.views import write_sql
@@ -77,6 +98,7 @@ def _ask(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table | None:
     import duckdb
 
     def answer() -> pa.Table | None:
+        _refuse_writing(connection, query)
         relation: duckdb.DuckDBPyRelation | None = connection.sql(query)
         return None if relation is None else relation.to_arrow_table()
 
@@ -96,6 +118,27 @@ def _ask(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table | None:
         except duckdb.Error as fault:
             message = f"DuckDB: {fault}"
             raise MeterhouseError(message) from None
+
+
+def _refuse_writing(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Raise MeterhouseError where a statement could write a file: a table of the warehouse is files."""
+    for statement in connection.extract_statements(query):
+        kind, text = statement.type.name, statement.query.strip()
+        explains = _EXPLAIN.match(text) if kind == "EXPLAIN" else None
+        if explains:
+            _refuse_writing(connection, text[explains.end() :])
+        elif kind not in _HARMLESS or (kind != "SELECT" and _WRITERS.search(text)) or _WRITING_CALLS.search(text):
+            message = (
+                f"sql only reads, and '{_beginning(text)}' could write files or load code. For results in a file use "
+                "--csv or --json, for invoices `meterhouse export`; for all else `meterhouse sql --print > views.sql` "
+                "and the duckdb shell: `duckdb -init views.sql`."
+            )
+            raise MeterhouseError(message)
+
+
+def _beginning(statement: str) -> str:
+    words = safe(" ".join(statement.split()))
+    return words if len(words) <= _LONGEST_SHOWN else f"{words[:_LONGEST_SHOWN]}..."
 
 
 def _prompt(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
