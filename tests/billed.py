@@ -43,7 +43,8 @@ class History:
         """What a run finds. Usage is that of days before the clock, as far as it has landed by then."""
         # Numbers have no gaps, so that the last one is how many there are.
         numbering = Numbering("INV", self.final["invoices"].height, self.grace_days, 30)
-        before = Billed(self.final["invoices"].lazy(), self.usage.lazy(), self.final["credit_ledger"].lazy())
+        stored = {**self.final, "usage": self.usage}
+        before = Billed(*(stored[name].lazy() for name in ("invoices", "invoice_lines", "usage", "credit_ledger")))
         landed = usage_daily.filter(pl.col("slice_start") < as_of)
         found = bill(books, landed, before, numbering, as_of, self.rounding)
         self.final = {

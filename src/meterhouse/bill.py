@@ -23,13 +23,14 @@ from meterhouse.invoicing import (
     billing_periods,
     draft_invoices,
     estimates,
+    fees_due,
     finalize,
     invoice_id,
     rated_lines,
 )
 from meterhouse.metering import measure_periods
 from meterhouse.rating import charge, cover_credited, cover_included, rate
-from meterhouse.tables import Usage, conform
+from meterhouse.tables import BilledFees, Usage, conform
 from meterhouse.tables.columns import QUANTITY
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from meterhouse.money import Rounding
 
-_NONE: Final = pl.lit(0, pl.Int64)
+_NO_EVENTS: Final = pl.lit(0, pl.Int64)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Billed:
     """What was billed already and never changes: tables as they are stored."""
 
     invoices: pl.LazyFrame
+    invoice_lines: pl.LazyFrame
     usage: pl.LazyFrame
     credit_ledger: pl.LazyFrame
 
@@ -91,9 +93,8 @@ def bill(
     billables = cover_credited(included, credited(entries)).collect().lazy()
     steps = rate(billables, books.metered_prices, books.tiers).collect().lazy()
     charges = charge(billables, steps, books.metered_prices).collect().lazy()
-    lines = (
-        bill_lines(periods, charges, books.fixed_prices, books.products, books.meters, as_of, rounding).collect().lazy()
-    )
+    fees = fees_due(periods, books.fixed_prices, books.products, _billed_fees(final), as_of)
+    lines = bill_lines(fees, charges, periods, books.meters, as_of, rounding).collect().lazy()
     drafted = draft_invoices(periods, lines, books.products, books.customers, as_of, numbering.timezone)
     invoices = _not_final(drafted, final)
     tables = {
@@ -128,12 +129,18 @@ def _unmeasured(to_measure: pl.LazyFrame, meters: pl.LazyFrame) -> pl.LazyFrame:
     """Usage of meters that the catalog has no more: none, so that credits carried over pass on and are not lost."""
     gone = to_measure.join(meters, on="meter", how="anti")
     nothing = {"definition": pl.lit(None, pl.String), "quantity": pl.lit(None, QUANTITY)}
-    return conform(gone.with_columns(**nothing, events=_NONE, skipped=_NONE), Usage)
+    return conform(gone.with_columns(**nothing, events=_NO_EVENTS, skipped=_NO_EVENTS), Usage)
 
 
 def _final_cycles(final: Billed) -> pl.LazyFrame:
     """Cycles whose usage is on a final invoice: that of the boundary where the cycle ended."""
     return final.invoices.select("subscription_id", cycle=pl.col("cycle") - 1)
+
+
+def _billed_fees(final: Billed) -> pl.LazyFrame:
+    fees = final.invoice_lines.filter(pl.col("kind") == "fixed")
+    invoices = final.invoices.select("invoice_id", "subscription_id", invoice_cycle="cycle")
+    return conform(invoices.join(fees, on="invoice_id", how="left"), BilledFees)
 
 
 def _not_final(invoices: pl.LazyFrame, final: Billed) -> pl.LazyFrame:

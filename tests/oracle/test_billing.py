@@ -15,7 +15,17 @@ from meterhouse.bill import Bill, Billed, Books, bill
 from meterhouse.catalog import Aggregation, Meter, Product
 from meterhouse.catalog.rows import meter_rows, product_rows
 from meterhouse.invoicing import Numbering
-from meterhouse.tables import CreditLedger, Customers, Invoices, Subscriptions, Usage, UsageDaily, empty, schema_of
+from meterhouse.tables import (
+    CreditLedger,
+    Customers,
+    InvoiceLines,
+    Invoices,
+    Subscriptions,
+    Usage,
+    UsageDaily,
+    empty,
+    schema_of,
+)
 from tests.oracle.books import PRODUCTS, UNITS, draw_books
 from tests.oracle.engine import assert_passes, audit_frames
 
@@ -95,7 +105,7 @@ def run(
     people = {"customers": CUSTOMER_ROWS, "subscriptions": subscribed}
     definitions = {**people, "meters": meter_rows(measured), **product_rows(sold, "USD")}
     numbering = Numbering("INV", before["invoices"].height, grace_days, 30)
-    billed = Billed(before["invoices"].lazy(), before["usage"].lazy(), before["credit_ledger"].lazy())
+    billed = Billed(*(before[name].lazy() for name in ("invoices", "invoice_lines", "usage", "credit_ledger")))
     found: Bill = bill(
         Books(**{name: frame.lazy() for name, frame in definitions.items()}),
         states.lazy().filter(pl.col("date") < as_of.date()),
@@ -115,6 +125,7 @@ def run(
 
 NOTHING: Final = {
     "invoices": empty(Invoices).collect(),
+    "invoice_lines": empty(InvoiceLines).collect(),
     "usage": empty(Usage).collect(),
     "credit_ledger": empty(CreditLedger).collect(),
 }

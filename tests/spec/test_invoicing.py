@@ -16,11 +16,13 @@ from meterhouse.invoicing import (
     bill_lines,
     draft_invoices,
     estimates,
+    fees_due,
     finalize,
     invoice_id,
     rated_lines,
 )
 from meterhouse.tables import (
+    BilledFees,
     BillingPeriods,
     Charges,
     Customers,
@@ -70,6 +72,7 @@ METERS: Final = rows(
     definition="d",
 )
 NO_FEES: Final = empty(FixedPrices)
+NOTHING_BILLED: Final = empty(BilledFees)
 NO_CHARGES: Final = empty(Charges)
 
 
@@ -129,6 +132,19 @@ USED: Final = charges("""
 """)
 
 
+def lines_of(
+    periods: pl.LazyFrame = PERIODS,
+    used: pl.LazyFrame = NO_CHARGES,
+    fixed: pl.LazyFrame = NO_FEES,
+    as_of: datetime = MARCH_1,
+    rounding: Rounding = "half_away_from_zero",
+    before: pl.LazyFrame = NOTHING_BILLED,
+) -> pl.LazyFrame:
+    """Lines of all invoices that the clock knows of."""
+    fees = fees_due(periods, fixed, PRODUCTS, before, as_of)
+    return bill_lines(fees, used, periods, METERS, as_of, rounding)
+
+
 def billed(
     periods: pl.LazyFrame = PERIODS,
     used: pl.LazyFrame = NO_CHARGES,
@@ -137,7 +153,7 @@ def billed(
     rounding: Rounding = "half_away_from_zero",
 ) -> pl.LazyFrame:
     """Lines as they are stored."""
-    lines = as_invoice_lines(bill_lines(periods, used, fixed, PRODUCTS, METERS, as_of, rounding))
+    lines = as_invoice_lines(lines_of(periods, used, fixed, as_of, rounding))
     return verify(lines.collect(), InvoiceLines).lazy()
 
 
@@ -149,8 +165,52 @@ def drafts(
     timezone: str = "UTC",
 ) -> pl.LazyFrame:
     """Drafts as they are stored."""
-    lines = bill_lines(periods, used, fixed, PRODUCTS, METERS, as_of, "half_away_from_zero")
+    lines = lines_of(periods, used, fixed, as_of)
     return verify(draft_invoices(periods, lines, PRODUCTS, CUSTOMERS, as_of, timezone).collect(), Invoices).lazy()
+
+
+# --- A fee whose time of billing changes ------------------------------------------------------------------------------
+
+
+def fee_starts(text: str, fixed: pl.LazyFrame) -> dict[int, list[str]]:
+    """Starts of the fees that each invoice bills, where these were billed before."""
+    before = rows(BilledFees, text, subscription_id="s1")
+    found = lines_of(fixed=fixed, before=before).sort("period_start").collect()
+    starts: dict[int, list[str]] = {}
+    for cycle, start in found.select("invoice_cycle", "period_start").iter_rows():
+        starts.setdefault(cycle, []).append(f"{start:%Y-%m-%d}")
+    return starts
+
+
+def test_a_fee_that_turns_to_arrears_is_not_billed_again() -> None:
+    in_advance = """
+        invoice_cycle | price_id | period_start | period_end
+        0             | fee      | 2025-01-01   | 2025-02-01
+        1             | fee      | 2025-02-01   | 2025-03-01
+    """
+    assert fee_starts(in_advance, FEE.with_columns(in_advance=pl.lit(value=False))) == {}
+
+
+def test_a_fee_that_turns_to_advance_leaves_no_cycle_out() -> None:
+    in_arrears = """
+        invoice_cycle | price_id | period_start | period_end
+        0             | -        | -            | -
+        1             | fee      | 2025-01-01   | 2025-02-01
+    """
+    assert fee_starts(in_arrears, FEE) == {2: ["2025-02-01", "2025-03-01"]}
+
+
+def test_a_fee_that_a_product_gets_later_bills_no_cycle_before() -> None:
+    """Its lines for cycles whose invoices are final stay where no invoice is made."""
+    others = """
+        invoice_cycle | price_id | period_start | period_end
+        0             | other    | 2025-01-01   | 2025-02-01
+        1             | other    | 2025-02-01   | 2025-03-01
+    """
+    assert fee_starts(others, FEE) == {0: ["2025-01-01"], 1: ["2025-02-01"], 2: ["2025-03-01"]}
+
+
+# --- The seller's books -----------------------------------------------------------------------------------------------
 
 
 def test_the_month_of_an_invoice_is_that_of_the_sellers_books() -> None:
@@ -173,7 +233,7 @@ def test_an_invoice_says_what_its_customer_is_called() -> None:
 
 
 def test_an_invoice_without_a_customer_is_refused_and_does_not_vanish() -> None:
-    lines = bill_lines(PERIODS, NO_CHARGES, FEE, PRODUCTS, METERS, MARCH_1, "half_away_from_zero")
+    lines = lines_of(fixed=FEE)
     found = draft_invoices(PERIODS, lines, PRODUCTS, CUSTOMERS.clear(), MARCH_1, "UTC").collect()
     with pytest.raises(WarehouseError, match="customer_name"):
         verify(found, Invoices)
@@ -345,7 +405,7 @@ def test_rated_steps_stand_under_the_line_they_add_up_to() -> None:
         unit_amount_minor=Decimal(10),
         flat_amount_minor=Decimal(0),
     )
-    lines = bill_lines(PERIODS, USED, FEE, PRODUCTS, METERS, MARCH_1, "half_away_from_zero")
+    lines = lines_of(used=USED, fixed=FEE)
     found = verify(rated_lines(lines, steps).collect(), RatedLines).lazy()
     # Line 1 is the fee; the third cycle is open and has no invoice yet.
     assert_rows(

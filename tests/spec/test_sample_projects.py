@@ -21,7 +21,7 @@ from meterhouse.catalog import read_people, read_project
 from meterhouse.invoicing import Numbering, billing_periods
 from meterhouse.metering import combine, cuts_within_days, measure_daily
 from meterhouse.planning import clock_after, run
-from meterhouse.tables import CreditLedger, Invoices, Usage, empty
+from meterhouse.tables import CreditLedger, InvoiceLines, Invoices, Usage, empty
 from meterhouse.warehouse import Warehouse
 from tests.by_hand import bill_by_hand
 from tests.landed import Count, land, read_metadata
@@ -241,7 +241,7 @@ def ev_charging() -> Bill:
     return bill(
         Books(customers=people["customers"], subscriptions=people["subscriptions"], **definitions),
         daily.collect().lazy(),
-        Billed(empty(Invoices), empty(Usage), empty(CreditLedger)),
+        Billed(empty(Invoices), empty(InvoiceLines), empty(Usage), empty(CreditLedger)),
         Numbering("EV", 0, project.settings.grace_days, project.settings.due_days),
         as_of,
         project.settings.rounding,

@@ -2,6 +2,7 @@
 
 from meterhouse.invoicing.billing_periods import billing_periods
 from meterhouse.invoicing.estimates import estimates
+from meterhouse.invoicing.fees import fees_due
 from meterhouse.invoicing.invoices import Numbering, draft_invoices, finalize, number
 from meterhouse.invoicing.lines import as_invoice_lines, bill_lines, invoice_id, rated_lines
 
@@ -12,6 +13,7 @@ __all__ = [
     "billing_periods",
     "draft_invoices",
     "estimates",
+    "fees_due",
     "finalize",
     "invoice_id",
     "number",

@@ -1,4 +1,4 @@
-"""Fixed prices and charges to invoice lines; the one rounding happens here (rules 6.2 and 7.3).
+"""Fees and charges to invoice lines; the one rounding happens here (rules 6.2 and 7.3).
 
 The invoice of cycle n is issued where cycle n begins. It bills the fees of cycle n that are due in advance, and what
 cycle n - 1, which ended there, used.
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from meterhouse.money import AMOUNT_UNROUNDED, round_minor
+from meterhouse.money import round_minor
 from meterhouse.tables import InvoiceLines, RatedLines, conform
-from meterhouse.tables.columns import QUANTITY
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,7 +22,6 @@ _PERIOD: Final = ("period_start", "period_end")
 _KEY: Final = ("subscription_id", "cycle")
 _REVISION: Final = "0"
 """Of every invoice: a final one is never made again."""
-_NO_UNITS: Final = pl.lit(0, dtype=QUANTITY)
 
 
 def invoice_id(subscription_id: pl.Expr, cycle: pl.Expr) -> pl.Expr:
@@ -33,18 +31,19 @@ def invoice_id(subscription_id: pl.Expr, cycle: pl.Expr) -> pl.Expr:
 
 
 def bill_lines(
-    periods: pl.LazyFrame,
+    fees: pl.LazyFrame,
     charges: pl.LazyFrame,
-    fixed_prices: pl.LazyFrame,
-    products: pl.LazyFrame,
+    periods: pl.LazyFrame,
     meters: pl.LazyFrame,
     as_of: datetime,
     rounding: Rounding,
 ) -> pl.LazyFrame:
-    """What is to be billed by `as_of`: `InvoiceLines`, and besides them `subscription_id` and `invoice_cycle`."""
-    fixed = _fixed(periods, fixed_prices, products, as_of)
+    """Fees that are due, and what cycles that ended by `as_of` used: `InvoiceLines`.
+
+    Besides them stand `subscription_id` and `invoice_cycle`.
+    """
     used = _used(periods, charges, meters, as_of)
-    return pl.concat([fixed, used], how="diagonal").with_columns(
+    return pl.concat([fees, used], how="diagonal").with_columns(
         invoice_id=invoice_id(pl.col("subscription_id"), pl.col("invoice_cycle")),
         amount_minor=round_minor(pl.col("amount_minor_unrounded"), rounding),
         line_no=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(
@@ -64,34 +63,6 @@ def rated_lines(lines: pl.LazyFrame, steps: pl.LazyFrame) -> pl.LazyFrame:
         "subscription_id", "price_id", "invoice_id", "line_no", cycle=pl.col("invoice_cycle") - 1
     )
     return conform(metered.join(steps, on=["subscription_id", "cycle", "price_id"]), RatedLines)
-
-
-def _fixed(periods: pl.LazyFrame, prices: pl.LazyFrame, products: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
-    in_advance = pl.col("in_advance")
-    several = pl.len().over("product") > 1
-    named = prices.with_columns(several=several).join(products.select("product", "name"), on="product")
-    amount = pl.col("amount_minor").cast(AMOUNT_UNROUNDED)
-    return (
-        periods.join(named, on="product")
-        .filter(in_advance | (pl.col("period_end") <= as_of))
-        .select(
-            "subscription_id",
-            "price_id",
-            "currency",
-            *_PERIOD,
-            invoice_cycle=pl.when(in_advance).then("cycle").otherwise(pl.col("cycle") + 1),
-            kind=pl.lit("fixed"),
-            meter=pl.lit(None, dtype=pl.String),
-            description=pl.when("several").then(pl.format("{}: {}", "name", "price_id")).otherwise("name"),
-            quantity=pl.lit(None, dtype=QUANTITY),
-            included=_NO_UNITS,
-            credited=_NO_UNITS,
-            billed=_NO_UNITS,
-            unpriced=_NO_UNITS,
-            uncapped_minor_unrounded=amount,
-            amount_minor_unrounded=amount,
-        )
-    )
 
 
 def _used(periods: pl.LazyFrame, charges: pl.LazyFrame, meters: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:

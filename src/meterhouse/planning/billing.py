@@ -36,7 +36,7 @@ def bill_cycles(settings: Settings, warehouse: Warehouse, as_of: datetime) -> Bi
     still a draft comes last. Cut off in between, the next run computes the rest again from the same inputs.
     """
     invoices = warehouse.scan("invoices")
-    billed = Billed(invoices, warehouse.scan("usage"), warehouse.scan("credit_ledger"))
+    billed = Billed(*(warehouse.scan(name) for name in ("invoices", "invoice_lines", "usage", "credit_ledger")))
     books = Books(**{name: warehouse.scan(name) for name in _BOOKS})
     usage_daily = warehouse.scan("usage_daily").filter(pl.col("date") < as_of.date())
     of_series = pl.col("sequence").filter(pl.col("number") == number(settings.invoice_series))

@@ -24,6 +24,7 @@ from meterhouse.tables.definitions import (
 from meterhouse.tables.events import EventConflicts, EventDuplicates, Events, LandedFiles, RejectedEvents
 from meterhouse.tables.facts import (
     Billables,
+    BilledFees,
     BillingPeriods,
     Charges,
     CreditDemand,
@@ -87,6 +88,7 @@ __all__ = [
     "WAREHOUSE",
     "Benefits",
     "Billables",
+    "BilledFees",
     "BillingPeriods",
     "Charges",
     "CreditDemand",

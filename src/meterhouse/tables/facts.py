@@ -113,6 +113,16 @@ class Charges(dy.Schema):
     amount_minor_unrounded = column.amount_minor_unrounded("After the cap.")
 
 
+class BilledFees(dy.Schema):
+    """Fees on final invoices, one row per fee; an invoice without one has a row of nulls. Not stored."""
+
+    subscription_id = column.identifier("The subscription.")
+    invoice_cycle = column.count("The invoice's cycle.")
+    price_id = column.identifier("The fixed price.", nullable=True)
+    period_start = column.instant("Service period.", nullable=True)
+    period_end = column.instant("Its end.", nullable=True)
+
+
 class CreditDemand(dy.Schema):
     """What a cycle wants from the credits of one meter. Stands between the stages and is not stored."""
 

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from meterhouse.catalog import Product
 from meterhouse.catalog.rows import product_rows
-from meterhouse.invoicing import bill_lines
+from meterhouse.invoicing import bill_lines, fees_due
 from meterhouse.money import minor_digits
 from meterhouse.rating import charge, cover_included, rate
-from meterhouse.tables import BillingPeriods, Charges, Meters, Usage, empty, schema_of
+from meterhouse.tables import BilledFees, BillingPeriods, Charges, Meters, Usage, empty, schema_of
 from tests.conformance.adapters.calendars import Row, instant_of
 from tests.conformance.adapters.money import rounded
 from tests.conformance.cases import Case, NotCovered
@@ -192,15 +192,9 @@ def _fixed_amounts(price: Row, currency: str) -> list[int]:
     fixed = {"id": "fee", "kind": "fixed", "amount": price["amount"], "billed": price["payment_term"]}
     tables = product_rows({"product": Product.model_validate({"prices": [fixed]})}, currency)
     _, periods = _used([ZERO])
-    lines = bill_lines(
-        periods,
-        empty(Charges),
-        tables["fixed_prices"].lazy(),
-        tables["products"].lazy(),
-        empty(Meters),
-        PERIOD_END,
-        "half_away_from_zero",
-    )
+    products, prices = tables["products"].lazy(), tables["fixed_prices"].lazy()
+    fees = fees_due(periods, prices, products, empty(BilledFees), PERIOD_END)
+    lines = bill_lines(fees, empty(Charges), periods, empty(Meters), PERIOD_END, "half_away_from_zero")
     amounts: list[int] = lines.collect()["amount_minor"].to_list()
     return amounts
 

@@ -1,4 +1,4 @@
--- Every fee of a draft is the fixed price of a cycle: billed where the cycle begins, or where it ended.
+-- Every fee of a draft is the fixed price of a cycle: billed where the cycle begins, or where it ended, and only once.
 WITH due AS (
     SELECT
         c.subscription_id,
@@ -8,10 +8,31 @@ WITH due AS (
     LEFT JOIN billed_cycles AS b USING (subscription_id, cycle)
     WHERE p.in_advance OR b.subscription_id IS NOT NULL
 ),
+billed AS (
+    SELECT i.subscription_id, l.price_id, l.period_start, l.period_end
+    FROM invoice_lines AS l JOIN invoices AS i USING (invoice_id) WHERE l.kind = 'fixed'
+),
+last_final AS (SELECT subscription_id, max(cycle) AS cycle FROM invoices GROUP BY ALL),
+billed_until AS (SELECT subscription_id, price_id, max(period_end) AS instant FROM billed GROUP BY ALL),
+-- A fee that goes on where the last one ends, but whose own invoice is final, is on the next invoice.
+on_invoice AS (
+    SELECT
+        d.* REPLACE (
+            CASE WHEN d.invoice_cycle <= f.cycle AND d.period_start = u.instant THEN f.cycle + 1 ELSE d.invoice_cycle END
+            AS invoice_cycle
+        ),
+        f.cycle AS last_final
+    FROM due AS d
+    ANTI JOIN billed AS b USING (subscription_id, price_id, period_start)
+    LEFT JOIN last_final AS f USING (subscription_id)
+    LEFT JOIN billed_until AS u USING (subscription_id, price_id)
+),
 -- A fee in advance that a product gets later starts no invoice before one that is final.
 again AS (
-    SELECT d.*
-    FROM due AS d ANTI JOIN invoices AS i ON i.subscription_id = d.subscription_id AND i.cycle >= d.invoice_cycle
+    SELECT o.* EXCLUDE (last_final)
+    FROM on_invoice AS o
+    SEMI JOIN all_invoices AS i ON i.subscription_id = o.subscription_id AND i.cycle = o.invoice_cycle
+    WHERE o.invoice_cycle > coalesce(o.last_final, -1)
 ),
 stored AS (
     SELECT i.subscription_id, i.cycle AS invoice_cycle, l.*
