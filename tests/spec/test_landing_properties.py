@@ -48,11 +48,6 @@ def test_nested_objects_are_flattened() -> None:
     )
 
 
-def test_a_name_that_comes_twice_counts_as_its_last() -> None:
-    sent = _properties('{"a": 1, "a": 2, "b": {"c": 1}, "b.c": 3}')
-    assert_rows(sent.lazy(), "number_a | number_b.c\n2 | 3")
-
-
 @pytest.mark.parametrize(
     ("spelled", "number"),
     [

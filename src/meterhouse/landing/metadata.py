@@ -1,7 +1,14 @@
-"""Metadata to typed columns: a scalar property becomes a number, a text or a flag; no number passes through a float."""
+"""Metadata to typed columns: a scalar property becomes a number, a text or a flag; no number passes through a float.
+
+A name that one object has twice is refused where metadata has it. Elsewhere in a record the last value wins, as in most
+readers of JSON.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
@@ -25,6 +32,9 @@ ROUNDING: Final = Context(prec=60, rounding=ROUND_HALF_UP)
 
 PLAIN_NUMBER: Final = r"^-?[0-9]{1,15}(\.[0-9]{1,12})?$"
 """A number that fits as it is spelled; Polars reads these exactly, and much faster than Python."""
+
+NAME_END: Final = re.compile(r'"\s*:')
+"""What every name of an object ends with; inside text it may stand too."""
 
 
 class Spelled(str):
@@ -53,7 +63,10 @@ def type_metadata(texts: Sequence[str]) -> Typed:
     objects = [_object(text, place, typed.faults) for place, text in enumerate(texts)]
     columns = dict(_columns(objects))
     if any(dict in map(type, values) for values in columns.values()):
-        columns = dict(_columns([dict(_flat(properties)) for properties in objects]))
+        objects = [_flattened(properties, place, typed.faults) for place, properties in enumerate(objects)]
+        columns = dict(_columns(objects))
+    nameless = [place for place, value in enumerate(columns.pop("", ())) if value is not None]
+    typed.faults |= {place: Fault("bad_metadata", "a property has an empty name") for place in nameless}
     for name, values in columns.items():
         _add(name, values, typed)
     return typed
@@ -62,10 +75,13 @@ def type_metadata(texts: Sequence[str]) -> Typed:
 def _object(text: str, place: int, faults: Faults) -> Properties:
     try:
         properties = _decode(text)
-        # Counting brackets is quick and says of nearly all that they are not deep.
-        if text.count("{") + text.count("[") <= DEPTH or not _is_deep(properties):
+        # Counting is quick, and says of nearly all that they are not deep and repeat no name.
+        if text.count("{") + text.count("[") > DEPTH and _is_deep(properties):
+            faults[place] = TOO_DEEP
+        elif text.count(":") != len(properties) and (name := _repeated(text, properties)) is not None:
+            faults[place] = Fault("bad_metadata", f"the name '{_short(name)}' is there twice in one object")
+        else:
             return properties
-        faults[place] = TOO_DEEP
     except RecursionError:
         faults[place] = TOO_DEEP
     except msgspec.DecodeError as error:
@@ -91,12 +107,52 @@ def _inside(value: object) -> Iterable[object]:
             return ()
 
 
-def _flat(properties: Properties, prefix: str = "") -> Iterator[tuple[str, object]]:
+def _repeated(text: str, properties: Properties) -> str | None:
+    """A name that an object has twice, of which decoding keeps the last value only."""
+    names = _names(properties)
+    if text.count(":") == names or len(NAME_END.findall(text)) == names:
+        return None
+    repeated: list[str] = []
+
+    def note(members: list[tuple[str, object]]) -> None:
+        names = Counter(name for name, _ in members)
+        repeated.extend(name for name, times in names.items() if times > 1)
+
+    # Numbers stay text: Python refuses to read whole numbers of thousands of digits.
+    json.loads(text, object_pairs_hook=note, parse_int=str, parse_float=str)
+    return next(iter(repeated), None)
+
+
+def _names(value: object) -> int:
+    own = len(value) if isinstance(value, dict) else 0
+    return own + sum(_names(inner) for inner in _inside(value) if type(inner) in {dict, list})
+
+
+def _flattened(properties: Properties, place: int, faults: Faults) -> Properties:
+    """Flat names to values. Two properties of one flat name are a fault, since nothing says which of them counts."""
+    flat = list(_flat(properties))
+    together = {".".join(path): value for path, value in flat}
+    if len(together) == len(flat):
+        return together
+    first: dict[str, tuple[str, ...]] = {}
+    for path, _ in flat:
+        name = ".".join(path)
+        if first.setdefault(name, path) is not path:
+            both = " and ".join(_spelled(spelling) for spelling in (first[name], path))
+            faults.setdefault(place, Fault("bad_metadata", f"property '{_short(name)}' is there twice, as {both}"))
+    return {}
+
+
+def _spelled(path: tuple[str, ...]) -> str:
+    return _short(": ".join(msgspec.json.encode(name).decode() for name in path))
+
+
+def _flat(properties: Properties, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
     for name, value in properties.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flat(value, (*prefix, name))
         else:
-            yield f"{prefix}{name}", value
+            yield (*prefix, name), value
 
 
 def _columns(objects: list[Properties]) -> Iterator[tuple[str, list[object]]]:
