@@ -36,8 +36,8 @@ class MemoryStore:
         """All rows of a table."""
         return pl.concat([empty(WAREHOUSE[name].table).collect(), *self._rows[name]], how="diagonal")
 
-    def landed_file_ids(self) -> set[str]:
-        return set(self.table("landed_files")["file_id"])
+    def landed_files(self) -> pl.DataFrame:
+        return self.table("landed_files").select("file_id", "path", "events")
 
     def event_columns(self) -> list[str]:
         return self.table("events").columns

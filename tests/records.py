@@ -29,8 +29,8 @@ class DyingStore:
     def table(self, name: str) -> pl.DataFrame:
         return self._rows.get(name, empty(WAREHOUSE[name].table).collect())
 
-    def landed_file_ids(self) -> set[str]:
-        return set(self.table("landed_files")["file_id"])
+    def landed_files(self) -> pl.DataFrame:
+        return self.table("landed_files").select("file_id", "path", "events")
 
     def event_columns(self) -> list[str]:
         return self.table("events").columns

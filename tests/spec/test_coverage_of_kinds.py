@@ -84,6 +84,7 @@ refusal     | number_out_of_range              | landing_records | a_record_that
 refusal     | bad_utf8                         | landing_files   | bytes_that_are_not_utf8_are_shown
 refusal     | unknown_columns                  | landing_files   | a_parquet_file_with_other_columns_is_refused_as_a_whole
 refusal     | unreadable_file                  | landing_files   | a_damaged_file_is_reported_and_what_could_be_read_is_landed
+refusal     | no_id_in_changed_file            | landing_files   | records_without_ids_of_a_file_that_changed_are_refused_since_they_may_count_already
 entry       | granted used forfeited           | credits         | unused_units_are_forfeited_at_the_end_of_the_cycle
 entry       | rolled_over                      | credits         | unused_units_with_rollover_are_granted_again_in_the_next_cycle
 rounding    | half_away_from_zero half_even    | money           | a_half_is_rounded_as_the_setting_says

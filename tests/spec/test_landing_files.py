@@ -8,16 +8,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 from meterhouse.catalog.settings import Settings
 from meterhouse.errors import ProjectError
-from meterhouse.landing import land_folder, list_files
+from meterhouse.landing import FileToLand, Origin, land_folder, list_files, read_batches
+from meterhouse.landing.columns import read_rows
 from tests.records import CLOCK, DyingStore, KilledError, event, land
 from tests.tables import assert_rows
 
 LINES = "\n".join(event(f'{{"n": {number}}}', event_id=str(number)) for number in range(5)).encode()
+
+WITHOUT_ID = '{"name": "call", "customer_id": "ada", "timestamp": "2026-03-01T12:00:00Z"}'
 
 
 def test_files_are_listed_in_the_order_of_their_names_and_unpublished_ones_left_alone(tmp_path: Path) -> None:
@@ -138,10 +143,138 @@ def test_a_parquet_file_with_other_columns_is_refused_as_a_whole(tmp_path: Path)
     store = land(tmp_path)
     (refused,) = store.table("rejected_events").to_dicts()
     assert (refused["position"], refused["reason"]) == (0, "unknown_columns")
-    assert (
-        "column 'customer_id' has type Int64; column 'metadata' has type Struct({'n': Int64})" in refused["explanation"]
-    )
+    assert "column 'customer_id' has type int64; column 'metadata' has type struct<n: int64>" in refused["explanation"]
     assert_rows(store.table("landed_files").lazy(), "path | records | events | rejected\ne.parquet | 1 | 0 | 1")
+
+
+def _arrow(folder: Path, rows: int, **columns: pa.Array) -> None:
+    fields = {"name": pa.array(["call"] * rows), "customer_id": pa.array(["ada"] * rows), **columns}
+    pq.write_table(pa.table(fields), folder / "e.parquet")
+
+
+def test_a_parquet_file_that_has_a_column_twice_is_refused_as_a_whole(tmp_path: Path) -> None:
+    names = ["event_id", "event_id", "name"]
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 3, names=names), tmp_path / "e.parquet")
+    (refused,) = land(tmp_path).table("rejected_events").to_dicts()
+    assert (refused["position"], refused["reason"]) == (0, "unknown_columns")
+    assert "column 'event_id' is there 2 times" in refused["explanation"]
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/Such", "+02:00", "EST5EDT"])
+def test_parquet_timestamps_are_read_in_any_zone_since_they_count_in_utc(tmp_path: Path, zone: str) -> None:
+    at = pa.array([datetime(2026, 3, 1, 12, tzinfo=UTC)], pa.timestamp("us", "UTC")).cast(pa.timestamp("us", zone))
+    _arrow(tmp_path, 1, timestamp=at)
+    assert_rows(land(tmp_path).table("events").lazy(), "customer_id | timestamp\nada | 2026-03-01T12:00")
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_parquet_timestamps_that_are_no_instants_are_refused_one_by_one(
+    tmp_path: Path, unit: str, zone: str | None
+) -> None:
+    ticks = pa.array([2**63 - 1, 1_000_000_000, -(2**63)], pa.int64())
+    ok = pa.array([1_000_000_000] * 2 + [None], pa.int64())
+    kind = pa.timestamp(unit, zone)
+    _arrow(tmp_path, 3, timestamp=ticks.cast(kind), received_at=ok.cast(kind))
+    store = land(tmp_path)
+    assert store.table("events")["position"].to_list() == [2]
+    assert_rows(
+        store.table("rejected_events").lazy().select("position", "reason"),
+        "position | reason\n1 | bad_timestamp\n3 | bad_timestamp",
+    )
+    assert '"timestamp":9223372036854775807' in store.table("rejected_events")["record"][0]
+
+
+def test_a_parquet_timestamp_of_receipt_that_is_no_instant_is_refused(tmp_path: Path) -> None:
+    at = pa.array(["2026-03-01T12:00:00Z"])
+    _arrow(tmp_path, 1, timestamp=at, received_at=pa.array([2**63 - 1]).cast(pa.timestamp("us")))
+    assert land(tmp_path).table("rejected_events")["reason"].to_list() == ["bad_received_at"]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_the_farthest_parquet_timestamps_stop_nothing(unit: str) -> None:
+    ticks = pa.array([-(2**63), -(2**63) + 1, 2**63 - 1, -62_135_596_801, -1, 253_402_300_800], pa.int64())
+    columns = {"name": pa.array(["call"] * 6), "customer_id": pa.array(["ada"] * 6)}
+    fields, _ = read_rows(pa.table({**columns, "timestamp": ticks.cast(pa.timestamp(unit))}))
+    assert fields.height == 6
+
+
+def test_text_of_a_parquet_file_that_is_not_utf8_refuses_its_record(tmp_path: Path) -> None:
+    offsets = pa.array([0, 2, 4], pa.int32()).buffers()[1]
+    text = pa.StringArray.from_buffers(2, offsets, pa.py_buffer(b"\xff\xfe{}"))
+    at = pa.array(["2026-03-01T12:00:00Z"] * 2)
+    _arrow(tmp_path, 2, timestamp=at, metadata=text, event_id=pa.array(["1", "2"]))
+    store = land(tmp_path)
+    assert store.table("events")["event_id"].to_list() == ["2"]
+    (refused,) = store.table("rejected_events").to_dicts()
+    assert (refused["position"], refused["reason"]) == (1, "bad_utf8")
+    assert '"metadata":"\\\\xff\\\\xfe"' in refused["record"]
+
+
+@pytest.mark.parametrize("panic", [pl.exceptions.ComputeError("no"), pl.exceptions.PanicException("no")])
+def test_a_file_that_the_engine_cannot_take_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, panic: BaseException
+) -> None:
+    def fail(_rows: pa.Table) -> None:
+        raise panic
+
+    monkeypatch.setattr("meterhouse.landing.read.read_rows", fail)
+    _arrow(tmp_path, 1)
+    (tmp_path / "z.jsonl").write_text(event())
+    store = land(tmp_path)
+    assert_rows(store.table("landed_files").lazy(), "path | events | rejected\ne.parquet | 0 | 1\nz.jsonl | 1 | 0")
+    assert store.table("rejected_events")["reason"].to_list() == ["unreadable_file"]
+
+
+def test_an_interrupt_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_rows: pa.Table) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("meterhouse.landing.read.read_rows", interrupt)
+    _arrow(tmp_path, 1)
+    with pytest.raises(KeyboardInterrupt):
+        land(tmp_path)
+
+
+def test_a_file_that_cannot_be_opened_is_a_problem_and_the_others_are_landed(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(event(event_id="a"))
+    (tmp_path / "b.jsonl").write_text(event(event_id="b"))
+    gone = tmp_path / "a.jsonl"
+    store = DyingStore()
+    report = land_folder(tmp_path, store, Settings(name="test"), CLOCK, on_file=lambda _: gone.unlink(missing_ok=True))
+    assert [problem.name for problem in report.problems] == ["a.jsonl"]
+    assert store.table("events")["event_id"].to_list() == ["b"]
+
+
+@pytest.mark.parametrize("name", ["e.jsonl", "e.parquet"])
+def test_large_records_are_read_fewer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("meterhouse.landing.read.CHUNK_BYTES", 1000)
+    metadata = [f'{{"t": "{"x" * 300}{number}"}}' for number in range(10)]
+    if name == "e.jsonl":
+        (tmp_path / name).write_text("\n".join(event(text, event_id=str(at)) for at, text in enumerate(metadata)))
+    else:
+        at = pa.array(["2026-03-01T12:00:00Z"] * 10)
+        _arrow(tmp_path, 10, timestamp=at, metadata=pa.array(metadata), event_id=pa.array(list("0123456789")))
+    origin = Origin("file", name, Settings(name="test"), CLOCK)
+    batches = list(read_batches(FileToLand(tmp_path / name, name), origin))
+    assert max(batch.records for batch in batches) <= 4
+    assert [event_id for batch in batches for event_id in batch.events["event_id"]] == list("0123456789")
+
+
+def test_rows_are_appended_whenever_they_take_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meterhouse.landing.land.BATCH_BYTES", 1)
+    for name in "abc":
+        (tmp_path / f"{name}.jsonl").write_text(event(event_id=name))
+    store = DyingStore(appends_left=3)
+    with pytest.raises(KilledError):
+        land(tmp_path, store)
+    assert store.table("events")["event_id"].to_list() == ["a", "b"]
+
+
+def test_a_line_may_be_longer_than_what_is_read_at_once(tmp_path: Path) -> None:
+    long = event(f'{{"t": "{"x" * 3_000_000}"}}', event_id="1")
+    (tmp_path / "e.jsonl").write_text("\ufeff" + "\n".join([long, event(event_id="2")]))
+    assert land(tmp_path).table("events").select("event_id", "position").rows() == [("1", 1), ("2", 2)]
 
 
 @pytest.mark.parametrize(
@@ -191,8 +324,38 @@ def test_a_file_is_landed_once_whatever_its_name(tmp_path: Path) -> None:
     store = land(tmp_path)
     (tmp_path / "b.jsonl").write_bytes(LINES)
     report = land_folder(tmp_path, store, Settings(name="test"), CLOCK)
-    assert (report.files.height, report.seen_before) == (0, 2)
+    assert (report.files.height, report.seen_before, report.repeated) == (0, 2, 0)
     assert store.table("event_duplicates").is_empty()
+
+
+def test_a_file_that_lies_there_twice_is_landed_under_its_first_name(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_bytes(LINES)
+    report = land_folder(tmp_path, DyingStore(), Settings(name="test"), CLOCK)
+    assert (report.files["path"].to_list(), report.seen_before, report.repeated) == (["a.jsonl"], 0, 1)
+
+
+def test_records_without_ids_of_a_file_that_changed_are_refused_since_they_may_count_already(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("\n".join([WITHOUT_ID, event(event_id="1")]))
+    store = land(tmp_path)
+    (tmp_path / "log.jsonl").write_text("\n".join([WITHOUT_ID, event(event_id="1"), WITHOUT_ID, event(event_id="2")]))
+    land(tmp_path, store)
+    assert store.table("events").height == 3
+    assert store.table("event_duplicates")["position"].to_list() == [2]
+    assert_rows(
+        store.table("rejected_events").lazy().select("position", "reason"),
+        "position | reason\n1 | no_id_in_changed_file\n3 | no_id_in_changed_file",
+    )
+    (tmp_path / "more.jsonl").write_text(f"\n{WITHOUT_ID}")
+    land(tmp_path, store)
+    assert store.table("events").height == 4
+
+
+def test_a_file_of_which_no_event_was_landed_may_be_mended_under_its_name(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("no json")
+    store = land(tmp_path)
+    (tmp_path / "log.jsonl").write_text(WITHOUT_ID)
+    assert land(tmp_path, store).table("events").height == 1
 
 
 @pytest.mark.parametrize("appends", range(10))

@@ -120,6 +120,12 @@ REFUSED: list[tuple[Reason, str]] = [
     ("bad_metadata", event('{"n": ' * 101 + "1" + "}" * 101)),
     ("bad_metadata", event('{"n": ' + "[" * 100 + "]" * 100 + "}")),
     ("bad_metadata", event('"text"')),
+    ("bad_metadata", event('{"": 5}')),
+    ("bad_metadata", event('{"a": {"b": 2}, "a.b": 1000}')),
+    ("bad_metadata", event('{"a.b": {"c": 2}, "a": {"b.c": null}}')),
+    ("bad_metadata", event('{"n": 2, "n": 7}')),
+    ("bad_metadata", event('{"n": 2, "\\u006e" : 7, "t": "\\":"}')),
+    ("bad_metadata", event('{"a": [{"n": 2, "n": 7}]}')),
     ("number_out_of_range", event('{"n": 1000000000000000}')),
     ("number_out_of_range", event('{"n": -1e15}')),
     ("number_out_of_range", event('{"n": 999999999999999.9999999999999}')),
@@ -142,7 +148,7 @@ def test_a_record_that_cannot_be_used_is_kept_with_its_reason(reason: Reason, re
 
 
 def test_every_reason_has_a_record_that_shows_it() -> None:
-    of_files = {"unreadable_file", "unknown_columns", "bad_utf8"}
+    of_files = {"unreadable_file", "unknown_columns", "bad_utf8", "no_id_in_changed_file"}
     assert {reason for reason, _ in REFUSED} | of_files == set(get_args(Reason)) == EXPLANATIONS.keys()
 
 
@@ -152,6 +158,25 @@ def test_the_explanation_says_what_was_found() -> None:
         "A number is out of range: property 'tokens' is 1e15. Expected less than 1000000000000000 (10^15) in size "
         "(rule 1.7). Send it in a larger unit, or as text if it is an id."
     )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "found"),
+    [
+        ('{"a": {"b": 2}, "a.b": 1000}', """property 'a.b' is there twice, as "a": "b" and "a.b"."""),
+        ('{"n": 2, "n": 7}', "the name 'n' is there twice in one object."),
+        ('{"": 5}', "a property has an empty name."),
+    ],
+)
+def test_metadata_in_which_two_values_would_be_one_is_refused(metadata: str, found: str) -> None:
+    (refused,) = read(event(metadata)).rejected.to_dicts()
+    assert refused["explanation"].startswith(f"The metadata cannot be used: {found}")
+
+
+def test_names_of_metadata_may_repeat_where_they_are_not_the_same() -> None:
+    taken = read(event('{"a": {"b": 1}, "c": {"b": "x:y"}, "t": "\\"b\\": 1, \\"b\\": 2", "a.": {"b": 3}}'))
+    assert taken.rejected.is_empty()
+    assert_rows(taken.events.lazy(), 'number_a.b | text_c.b | number_a..b | text_t\n1 | x:y | 3 | "b": 1, "b": 2')
 
 
 def test_a_record_is_refused_for_its_first_fault_only() -> None:

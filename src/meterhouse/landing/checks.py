@@ -37,8 +37,11 @@ def with_instants(fields: pl.DataFrame, landed_at: datetime) -> pl.DataFrame:
     )
 
 
-def find_faults(fields: pl.DataFrame, settings: Settings, landed_at: datetime) -> Faults:
-    """The first fault of each record that has one, by place; `fields` are of `one_shape` and `with_instants`."""
+def find_faults(fields: pl.DataFrame, settings: Settings, landed_at: datetime, *, is_changed: bool) -> Faults:
+    """The first fault of each record that has one, by place; `fields` are of `one_shape` and `with_instants`.
+
+    `is_changed` says that a file of this path was landed before with other content, perhaps with these very records.
+    """
     limit = pl.lit(landed_at + timedelta(days=settings.future_limit_days), dtype=INSTANT)
     is_missing_customer = _is_missing("customer_id") & _is_missing("external_customer_id")
     checks: list[tuple[Reason, pl.Expr, pl.Expr]] = [
@@ -46,6 +49,7 @@ def find_faults(fields: pl.DataFrame, settings: Settings, landed_at: datetime) -
         ("no_name", _is_missing("name"), pl.lit("")),
         ("name_too_long", _characters("name") > NAME_CHARACTERS, _characters("name").cast(pl.String())),
         ("no_event_id", pl.col("event_id") == "", pl.lit("")),
+        ("no_id_in_changed_file", pl.col("event_id").is_null() & pl.lit(is_changed), pl.lit("")),
         ("no_customer", is_missing_customer & pl.lit(settings.missing_customer == "reject"), pl.lit("")),
         ("no_timestamp", pl.col("timestamp").is_null() & ~pl.col("untimed"), pl.lit("")),
         ("bad_timestamp", ~_is_usable("occurred"), _quoted("timestamp")),

@@ -20,6 +20,9 @@ from meterhouse.tables.properties import PropertyNames, property_columns
 BATCH_ROWS: Final = 500_000
 """Events appended at once: with their metadata some hundred MB."""
 
+BATCH_BYTES: Final = 256 << 20
+"""As much is appended at once where events are large. Storing them takes several times that memory."""
+
 _COUNTS: Final = ("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers")
 _SIDE_TABLES: Final = {
     "rejected": "rejected_events",
@@ -31,8 +34,8 @@ _SIDE_TABLES: Final = {
 class EventStore(Protocol):
     """Where landed rows are kept. Each append happens wholly or not at all."""
 
-    def landed_file_ids(self) -> set[str]:
-        """Files that were landed to their end."""
+    def landed_files(self) -> pl.DataFrame:
+        """(file_id, path, events) of the files that were landed to their end."""
 
     def event_columns(self) -> list[str]:
         """Columns of the stored events, with those of properties."""
@@ -49,11 +52,15 @@ class EventStore(Protocol):
 
 @dataclass(frozen=True)
 class LandingReport:
-    """What a landing did: a row of `LandedFiles` per file, files landed before, and what could not be landed at all."""
+    """What a landing did: a row of `LandedFiles` per file, and what could not be landed at all.
+
+    `seen_before` counts the files that an earlier landing landed, `repeated` those with the content of another new one.
+    """
 
     files: pl.DataFrame
     seen_before: int
     problems: tuple[Problem, ...]
+    repeated: int = 0
 
 
 def land_folder(
@@ -67,30 +74,42 @@ def land_folder(
 ) -> LandingReport:
     """Land every file of a folder that was not landed before, in the order of their names.
 
-    Rows are appended `batch_rows` at a time, whether they come from one file or from many small ones. What a file is
-    noted with is written last: without it the file is landed again, finds its own rows by file and position, and adds
-    only what is missing.
+    A file with the path of another that gave events is a changed one: its records without ids are refused, since the
+    sender may have added to what was there. A file that cannot be opened is a problem, and tried again by the next run.
+
+    Rows are appended `batch_rows` at a time, or fewer where they are large, whether they come from one file or from
+    many small ones. What a file is noted with is written last: without it the file is landed again, finds its own rows
+    by file and position, and adds only what is missing.
     """
     zone = list_files(folder)
-    seen = store.landed_file_ids()
-    seen_before = 0
+    before = store.landed_files()
+    seen, used_paths = set(before["file_id"]), set(before.filter(pl.col("events") > 0)["path"])
+    problems = list(zone.problems)
     gathered = _Gathered(store, landed_at)
+    seen_before = repeated = 0
     for file in zone.files:
         on_file(file)
-        file_id = hash_file(file.path)
+        file_id = _identify(file, problems)
+        if file_id is None:
+            continue
         if file_id in seen:
             seen_before += 1
-            continue
-        seen.add(file_id)
-        gathered.begin(file, file_id)
-        origin = Origin(file_id, file.name, settings, landed_at)
-        for batch in read_batches(file, origin, chunk_rows=min(CHUNK_ROWS, batch_rows)):
-            gathered.add(file_id, batch)
-            if gathered.rows >= batch_rows:
-                gathered.append()
-        gathered.end(file_id)
+        elif gathered.has(file_id):
+            repeated += 1
+        else:
+            origin = Origin(file_id, file.name, settings, landed_at, is_changed=file.name in used_paths)
+            gathered.read(file, origin, batch_rows)
     gathered.append()
-    return LandingReport(files=gathered.landed(), seen_before=seen_before, problems=zone.problems)
+    return LandingReport(gathered.landed(), seen_before, tuple(problems), repeated)
+
+
+def _identify(file: FileToLand, problems: list[Problem]) -> str | None:
+    try:
+        return hash_file(file.path)
+    except OSError as error:
+        explanation = f"It cannot be opened: {error.strerror}. Let this program read it, and land again."
+        problems.append(Problem(file.name, explanation))
+        return None
 
 
 class _Gathered:
@@ -100,30 +119,31 @@ class _Gathered:
         self._store = store
         self._landed_at = landed_at
         self._batches: list[Batch] = []
+        self._rows = self._bytes = 0
         self._files: dict[str, dict[str, Any]] = {}
         self._ended: list[str] = []
+        self._read: set[str] = set()
         self._landed = [empty(LandedFiles).collect()]
 
-    @property
-    def rows(self) -> int:
-        """Records that wait."""
-        return sum(batch.records for batch in self._batches)
+    def has(self, file_id: str) -> bool:
+        """Whether this landing has read a file with this content."""
+        return file_id in self._read
 
-    def begin(self, file: FileToLand, file_id: str) -> None:
-        """A file is about to be read."""
+    def read(self, file: FileToLand, origin: Origin, batch_rows: int) -> None:
+        """Read a file to its end, and append whenever enough has been gathered."""
+        self._read.add(origin.file_id)
         size = file.path.stat().st_size
-        known = {"file_id": file_id, "path": file.name, "bytes": size, "landed_at": self._landed_at}
-        self._files[file_id] = {**known, **dict.fromkeys(_COUNTS, 0)}
-
-    def add(self, file_id: str, batch: Batch) -> None:
-        """Take what was read of a file."""
-        self._files[file_id]["records"] += batch.records
-        self._files[file_id]["rounded_numbers"] += batch.rounded_numbers
-        self._batches.append(batch)
-
-    def end(self, file_id: str) -> None:
-        """All of a file was read."""
-        self._ended.append(file_id)
+        known = {"file_id": origin.file_id, "path": file.name, "bytes": size, "landed_at": self._landed_at}
+        self._files[origin.file_id] = {**known, **dict.fromkeys(_COUNTS, 0)}
+        for batch in read_batches(file, origin, chunk_rows=min(CHUNK_ROWS, batch_rows)):
+            self._files[origin.file_id]["records"] += batch.records
+            self._files[origin.file_id]["rounded_numbers"] += batch.rounded_numbers
+            self._batches.append(batch)
+            self._rows += batch.records
+            self._bytes += batch.bytes
+            if self._rows >= batch_rows or self._bytes >= BATCH_BYTES:
+                self.append()
+        self._ended.append(origin.file_id)
 
     def append(self) -> None:
         """Append what waits, then note the files that were read to their end."""
@@ -135,6 +155,7 @@ class _Gathered:
             self._store.append("landed_files", rows)
             self._landed.append(rows)
         self._batches = []
+        self._rows = self._bytes = 0
         self._ended = []
 
     def landed(self) -> pl.DataFrame:

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-CHUNK_BYTES: Final = 1 << 20
+PIECE_BYTES: Final = 1 << 20
+
+COMPRESSED_BYTES: Final = 1 << 16
+"""Read at once of a compressed file, which may be a thousand times as large when it is inflated."""
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -40,7 +43,7 @@ class Lines:
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         for number, line in enumerate(_split(self._readable()), start=1):
-            stripped = line.strip()
+            stripped = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
             if stripped:
                 yield number, stripped
 
@@ -51,34 +54,38 @@ class Lines:
             self.damage = str(damage)
 
 
-def _split(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    rest = next(chunks, b"").removeprefix(BYTE_ORDER_MARK)
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    yield from rest.split(b"\n")
+def _split(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    unended: list[bytes] = []
+    for piece in pieces:
+        first, *lines = piece.split(b"\n")
+        unended.append(first)
+        if lines:
+            yield b"".join(unended)
+            yield from lines[:-1]
+            unended = lines[-1:]
+    yield b"".join(unended)
 
 
 def _inflated(path: Path) -> Iterator[bytes]:
     suffix = path.suffix.lower()
     if suffix == ".gz":
-        return _inflate(_chunks(path), lambda: zlib.decompressobj(wbits=31))
+        return _inflate(_pieces(path, COMPRESSED_BYTES), lambda: zlib.decompressobj(wbits=31))
     if suffix == ".zst":
-        return _inflate(_chunks(path), lambda: zstandard.ZstdDecompressor().decompressobj())
-    return _chunks(path)
+        return _inflate(_pieces(path, COMPRESSED_BYTES), lambda: zstandard.ZstdDecompressor().decompressobj())
+    return _pieces(path, PIECE_BYTES)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _pieces(path: Path, size: int) -> Iterator[bytes]:
     with path.open("rb") as opened:
-        while chunk := opened.read(CHUNK_BYTES):
-            yield chunk
+        while piece := opened.read(size):
+            yield piece
 
 
-def _inflate(chunks: Iterator[bytes], new: Callable[[], _Inflater]) -> Iterator[bytes]:
+def _inflate(pieces: Iterator[bytes], new: Callable[[], _Inflater]) -> Iterator[bytes]:
     """Decompress one frame after the other; a frame that does not end is damage, which stream readers do not tell."""
     frame: _Inflater | None = new()
-    for chunk in chunks:
-        compressed = chunk
+    for piece in pieces:
+        compressed = piece
         while compressed:
             frame = frame or new()
             yield frame.decompress(compressed)

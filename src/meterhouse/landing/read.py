@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -16,17 +15,29 @@ import pyarrow.parquet as pq
 
 from meterhouse.catalog.settings import Settings
 from meterhouse.landing.checks import find_faults, with_instants
+from meterhouse.landing.columns import read_rows, wrong_columns
 from meterhouse.landing.files import FileToLand
 from meterhouse.landing.lines import Lines
 from meterhouse.landing.metadata import Typed, type_metadata
 from meterhouse.landing.reasons import Fault
-from meterhouse.landing.shapes import Faults, one_shape, read_columns, read_lines
+from meterhouse.landing.shapes import Faults, one_shape, read_lines
 from meterhouse.tables import Events, RejectedEvents, conform, empty, schema_of
 from meterhouse.tables.columns import INSTANT
 from meterhouse.tables.properties import column_of
 
 CHUNK_ROWS: Final = 50_000
 """Records held as Python objects at once."""
+
+CHUNK_BYTES: Final = 32 << 20
+"""Text held as Python objects at once, which takes about ten times as much memory."""
+
+PIECE_ROWS: Final = 1000
+"""Rows that are read at once of a Parquet file, before it is known how large they are."""
+
+BUFFER_BYTES: Final = 1 << 20
+"""Read at once of each column of a Parquet file; without it a whole row group is held."""
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,11 @@ class Batch:
         """How many records were read; a file that is refused as a whole counts as one."""
         return self.events.height + self.rejected.height
 
+    @property
+    def bytes(self) -> int:
+        """About how much memory it holds."""
+        return int(self.events.estimated_size() + self.rejected.estimated_size())
+
 
 class Origin(NamedTuple):
     """Where records come from and under which rules they are taken."""
@@ -55,16 +71,22 @@ class Origin(NamedTuple):
     path: str
     settings: Settings
     landed_at: datetime
+    is_changed: bool = False
+    """A file of this path was landed before, with other content."""
 
 
 def read_batches(file: FileToLand, origin: Origin, *, chunk_rows: int = CHUNK_ROWS) -> Iterator[Batch]:
-    """Read a file in batches of `chunk_rows`.
+    """Read a file in batches of `chunk_rows`, or fewer where records are large.
 
     What is wrong with the file as a whole is a refused record at position 0, in the last batch.
     """
     reader = _Reader(file.path, chunk_rows)
-    for fields, faults in reader:
-        yield _take(fields, faults, origin)
+    try:
+        for fields, faults in reader:
+            yield _take(fields, faults, origin)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as damage:
+        # No file that is known does this. If one does, it must not keep the others from being landed.
+        reader.fault = Fault("unreadable_file", _first_line(damage))
     if reader.fault is not None:
         yield _refused_file(reader.fault, origin)
 
@@ -101,8 +123,7 @@ class _Reader:
 
     def _lines(self) -> Iterator[tuple[pl.DataFrame, Faults]]:
         lines = Lines(self._path)
-        unread = iter(lines)
-        while chunk := list(islice(unread, self._chunk_rows)):
+        for chunk in _chunks(lines, self._chunk_rows, lambda numbered: (1, len(numbered[1]))):
             fields, faults = read_lines([line for _, line in chunk])
             yield _with_positions(fields, [number for number, _ in chunk]), faults
         if lines.damage is not None:
@@ -110,24 +131,45 @@ class _Reader:
 
     def _rows(self) -> Iterator[tuple[pl.DataFrame, Faults]]:
         read = 0
+        for chunk in _chunks(self._pieces(), self._chunk_rows, lambda piece: (piece.num_rows, piece.nbytes)):
+            fields, faults = read_rows(pa.Table.from_batches(chunk))
+            yield _with_positions(fields, range(read + 1, read + fields.height + 1)), faults
+            read += fields.height
+
+    def _pieces(self) -> Iterator[pa.RecordBatch]:
         try:
-            with pq.ParquetFile(self._path) as opened:
-                _, self.fault = read_columns(_frame(opened.schema_arrow.empty_table()))
-                if self.fault is not None:
-                    return
-                for rows in opened.iter_batches(batch_size=self._chunk_rows):
-                    fields, self.fault = read_columns(_frame(pa.Table.from_batches([rows])))
-                    yield _with_positions(fields, range(read + 1, read + fields.height + 1)), Faults()
-                    read += fields.height
+            with pq.ParquetFile(self._path, buffer_size=BUFFER_BYTES, pre_buffer=False) as opened:
+                self.fault = wrong_columns(opened.schema_arrow)
+                if self.fault is None:
+                    yield from opened.iter_batches(batch_size=min(self._chunk_rows, _piece_rows(opened.metadata)))
         except (pa.ArrowException, OSError) as damage:
-            self.fault = Fault("unreadable_file", str(damage).partition("\n")[0])
+            self.fault = Fault("unreadable_file", _first_line(damage))
 
 
-def _frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    if isinstance(frame, pl.Series):
-        return frame.to_frame()
-    return frame
+def _chunks(items: Iterable[Item], rows: int, measure: Callable[[Item], tuple[int, int]]) -> Iterator[list[Item]]:
+    """Gather items until they have this many rows or `CHUNK_BYTES`; `measure` gives the rows and bytes of one."""
+    chunk: list[Item] = []
+    rows_left, bytes_left = rows, CHUNK_BYTES
+    for item in items:
+        chunk.append(item)
+        rows_read, bytes_read = measure(item)
+        rows_left -= rows_read
+        bytes_left -= bytes_read
+        if rows_left <= 0 or bytes_left <= 0:
+            yield chunk
+            chunk, rows_left, bytes_left = [], rows, CHUNK_BYTES
+    if chunk:
+        yield chunk
+
+
+def _piece_rows(metadata: pq.FileMetaData) -> int:
+    inflated: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    fitting: int = CHUNK_BYTES * metadata.num_rows // max(1, inflated)
+    return max(1, min(PIECE_ROWS, fitting))
+
+
+def _first_line(damage: BaseException) -> str:
+    return str(damage).partition("\n")[0]
 
 
 def _with_positions(fields: pl.DataFrame, positions: Iterable[int]) -> pl.DataFrame:
@@ -137,7 +179,7 @@ def _with_positions(fields: pl.DataFrame, positions: Iterable[int]) -> pl.DataFr
 def _take(fields: pl.DataFrame, faults: Faults, origin: Origin) -> Batch:
     """Check records and type their metadata. The first fault of a record is the one it is refused for."""
     checked = with_instants(one_shape(fields), origin.landed_at)
-    faults = Faults({**find_faults(checked, origin.settings, origin.landed_at), **faults})
+    faults = Faults({**find_faults(checked, origin.settings, origin.landed_at, is_changed=origin.is_changed), **faults})
     is_usable = ~checked.select(pl.int_range(pl.len(), dtype=pl.UInt32()).is_in(list(faults))).to_series()
     usable = checked.filter(is_usable)
     typed = type_metadata(usable["metadata"].to_list())

@@ -14,6 +14,7 @@ Reason: TypeAlias = Literal[
     "no_name",
     "name_too_long",
     "no_event_id",
+    "no_id_in_changed_file",
     "no_customer",
     "no_timestamp",
     "bad_timestamp",
@@ -26,7 +27,9 @@ Reason: TypeAlias = Literal[
 EXPLANATIONS: Final[dict[Reason, str]] = {
     "unreadable_file": (
         "The file cannot be read to its end: {detail}. What could be read before that was landed. Expected a whole "
-        "file, published under its name only when complete. Land the whole file; events with ids do not count twice."
+        "file, published under its name only when complete. Put the whole file there under the same name: events with "
+        "ids do not count twice, and records without ids, which could, are refused there. Of those, put the ones that "
+        "were not landed into a file with a new name."
     ),
     "unknown_columns": (
         "The file's columns are not those of events: {detail}. Expected event_id, name, customer_id or "
@@ -54,6 +57,11 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     ),
     "name_too_long": "The name has {detail} characters. Expected 128 at most. Shorten it and send it again.",
     "no_event_id": "The event id is empty text. Expected an id, or no such field. Give it an id and send it again.",
+    "no_id_in_changed_file": (
+        "The record has no event id, and a file of this name was landed before with other content: the record cannot "
+        "be told from those landed then, and would count twice. Expected files that never change once they are there. "
+        "Give events ids, or put the records that were not landed yet into a file with a new name."
+    ),
     "no_customer": (
         "The record names no customer. Expected `customer_id` or `external_customer_id`. Add one and send it again, "
         "or set `missing_customer: unattributed` in meterhouse.yaml."
@@ -73,7 +81,10 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
         "The field received_at is {detail}. Expected ISO 8601 with date and time, as 2026-03-01T12:00:00Z, or no such "
         "field. Mend it and send it again."
     ),
-    "bad_metadata": "The metadata cannot be used: {detail}. Expected a JSON object. Mend it and send it again.",
+    "bad_metadata": (
+        "The metadata cannot be used: {detail}. Expected a JSON object whose properties each have a name, and no two "
+        "the same. Mend it and send it again."
+    ),
     "number_out_of_range": (
         "A number is out of range: {detail}. Expected less than 1000000000000000 (10^15) in size (rule 1.7). "
         "Send it in a larger unit, or as text if it is an id."

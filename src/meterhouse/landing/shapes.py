@@ -79,19 +79,6 @@ def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:
     ), faults
 
 
-def read_columns(frame: pl.DataFrame) -> tuple[pl.DataFrame, Fault | None]:
-    """The fields of a Parquet file's rows; instants may be timestamps. A file with other columns is refused."""
-    wrong = [
-        f"column '{name}' has type {dtype}" for name, dtype in frame.schema.items() if not _is_accepted(name, dtype)
-    ]
-    if wrong:
-        return frame.clear(), Fault("unknown_columns", "; ".join(wrong))
-    absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in FIELDS.items() if name not in frame.columns]
-    record = pl.struct(pl.all()).struct.json_encode() if frame.width else pl.lit("{}")
-    fields = frame.with_columns(*absent, record=record)
-    return fields.with_columns(pl.col(pl.Null, pl.Categorical, pl.Enum).cast(pl.String())), None
-
-
 def one_shape(fields: pl.DataFrame) -> pl.DataFrame:
     """Give the fields of all shapes meterhouse's names, and say in `mixed` which records are of two shapes at once."""
     is_polar = pl.any_horizontal(pl.col(POLAR_ONLY).is_not_null())
@@ -111,12 +98,6 @@ def one_shape(fields: pl.DataFrame) -> pl.DataFrame:
         untimed=is_polar & pl.col("timestamp").is_null(),
         metadata=pl.when(pl.col("metadata").fill_null("null") == "null").then(pl.lit("{}")).otherwise("metadata"),
     ).drop("event_name", *POLAR_ONLY)
-
-
-def _is_accepted(name: str, dtype: pl.DataType) -> bool:
-    if name in {"timestamp", "received_at"} and isinstance(dtype, pl.Datetime):
-        return True
-    return name in FIELDS and isinstance(dtype, pl.String | pl.Null | pl.Categorical | pl.Enum)
 
 
 def _fault_of(error: Exception) -> Fault:

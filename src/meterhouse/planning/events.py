@@ -8,6 +8,7 @@ import polars as pl
 
 from meterhouse.landing import LandingReport, land_folder, list_files
 from meterhouse.planning.progress import Progress, Silent
+from meterhouse.tables import Events, empty, schema_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,8 +24,8 @@ class WarehouseEvents:
         self._warehouse = warehouse
 
     def landed_files(self) -> pl.DataFrame:
-        """(file_id, path) of the files that were landed to their end."""
-        return self._warehouse.scan("landed_files").select("file_id", "path").collect()
+        """(file_id, path, events) of the files that were landed to their end."""
+        return self._warehouse.scan("landed_files").select("file_id", "path", "events").collect()
 
     def event_columns(self) -> list[str]:
         """Columns of the stored events, with those of properties."""
@@ -32,7 +33,13 @@ class WarehouseEvents:
 
     def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
         """The stored events with one of these (source, event_id)."""
-        return self._warehouse.scan("events").join(keys.lazy(), on=["source", "event_id"], how="semi").collect()
+        stored = self._warehouse.scan("events").select(schema_of(Events).names())
+        known = keys.lazy().join(stored, on=keys.columns, how="semi").collect()
+        # Keys first: most landings resend nothing, and all metadata of the history is more than memory may hold.
+        if known.is_empty():
+            return empty(Events).collect()
+        named = stored.filter(pl.col("event_id").is_in(known["event_id"].implode()))
+        return named.join(known.lazy(), on=keys.columns, how="semi").collect()
 
     def places(self, table: str, file_ids: pl.Series) -> pl.DataFrame:
         """(file_id, position) of some files that a side table has."""
