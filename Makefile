@@ -29,8 +29,9 @@ help: ## List what can be made
 demo: $(READY) ## Bill real usage events and show the invoices
 	@rm -rf $(DEMO) && mkdir -p build && cp -R data/ai-usage $(DEMO) && rm -rf $(DEMO)/warehouse
 	$(BIN)/meterhouse --project $(DEMO) run --through 2026-02-28 | $(WITHOUT_HINTS)
-	$(BIN)/meterhouse --project $(DEMO) invoices list --month 2026-01 --limit 8 | $(WITHOUT_HINTS)
+	$(BIN)/meterhouse --project $(DEMO) invoices list --status finalized --largest --limit 4 | $(WITHOUT_HINTS)
 	@number=$$($(BIN)/meterhouse --project $(DEMO) sql --csv "$(LARGEST)" | tail -n 1); \
+		echo '$(BIN)/meterhouse --project $(DEMO) invoices show' "$$number"; \
 		$(BIN)/meterhouse --project $(DEMO) invoices show "$$number"
 	@cat docs/after-the-demo.txt
 

@@ -13,8 +13,8 @@ from meterhouse.warehouse import connect
 from meterhouse_pipelines.reporting import table_of
 from meterhouse_pipelines.resources import ProjectFolder
 
-LANDING: Final = {"landed_files": "events", "events": "events"}
-"""Checks that hold before anything is metered, with their assets. Both are of events, where they hold metering up."""
+LANDING: Final = {"landed_files": "events", "unfinished_landings": "events", "events": "events"}
+"""Checks that hold before anything is metered, with their assets. All are of events, where they hold metering up."""
 
 METERING: Final = {"events_by_day": "usage_daily", "usage_daily": "usage_daily"}
 """Checks of metering, which need the cycles' boundaries and so hold only after billing."""
@@ -28,6 +28,8 @@ BILLING: Final = {
     "credits_on_lines": "invoice_lines",
     "charges": "invoice_lines",
     "steps": "rated_lines",
+    "final_steps": "rated_lines",
+    "changed_prices": "invoice_lines",
     "fees": "invoice_lines",
     "lines": "invoice_lines",
     "invoices": "invoices",

@@ -81,7 +81,7 @@ def _landed(report: LandingReport) -> dict[str, dg.MetadataValue]:
 )
 def audit_landing(context: dg.AssetCheckExecutionContext, project: ProjectFolder) -> Iterator[dg.AssetCheckResult]:
     """Compare what was landed with what is stored, before it is metered."""
-    # Neither check looks at usage, and with this clock the audit does not measure any.
+    # No check of them looks at usage, and with this clock the audit does not measure any.
     before_all_usage = datetime(1970, 1, 1, tzinfo=UTC)
     asked = {key.name for key in context.selected_asset_check_keys}
     found = audits.results(audits.find(project, audits.LANDING, before_all_usage), audits.LANDING)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from meterhouse.auditing.metered import create_views
 from meterhouse.warehouse import connect
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CHECKS: Final = (
     "landed_files",
+    "unfinished_landings",
     "events",
     "events_by_day",
     "usage_daily",
@@ -37,6 +38,8 @@ CHECKS: Final = (
     "credits_on_lines",
     "charges",
     "steps",
+    "final_steps",
+    "changed_prices",
     "fees",
     "lines",
     "invoices",
@@ -45,8 +48,11 @@ CHECKS: Final = (
 )
 """Names of the checks, in the order in which numbers are made: the first that fails is nearest to the fault."""
 
-NOTICES: Final = frozenset({"late_usage"})
-"""Checks whose differences are news and no faults: events may come after their invoice is final (rule 8.1)."""
+NOTICES: Final = frozenset({"unfinished_landings", "late_usage", "changed_prices"})
+"""Checks whose differences are news and no faults: a landing was cut short; after an invoice is final events may come
+and prices may change (rule 8.1)."""
+
+Verdict = Literal["agree", "DIFFER", "notice", "nothing to compare"]
 
 EXAMPLES: Final = 5
 
@@ -65,6 +71,15 @@ class Finding:
     examples: list[dict[str, str | None]]
     says: str
     is_notice: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """In words what `passed` says, and whether there was anything that could differ."""
+        if not self.compared:
+            return "nothing to compare"
+        if not self.differing:
+            return "agree"
+        return "notice" if self.is_notice else "DIFFER"
 
     @property
     def passed(self) -> bool:

@@ -16,7 +16,9 @@ SELECT {meter} AS meter, {aggregation} AS aggregation, customer_id, attributed, 
     {{'timestamp': timestamp, 'received_at': received_at, 'event_id': event_id, 'source': source}} AS moment
 FROM attributed_events WHERE {condition}"""
 
-_FILTERED: Final = "SELECT {meter} AS meter, date, count(*) AS events FROM events WHERE NOT {condition} GROUP BY date"
+_FILTERED: Final = (
+    "SELECT {meter} AS meter, date, count(*) AS events FROM landed_events WHERE NOT {condition} GROUP BY date"
+)
 
 
 def create_views(connection: duckdb.DuckDBPyConnection) -> None:

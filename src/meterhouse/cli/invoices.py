@@ -30,7 +30,7 @@ StatusOption = Annotated[
 ]
 
 
-LargestOption = Annotated[bool, typer.Option("--largest", help="The largest totals first, each currency on its own.")]
+LargestOption = Annotated[bool, typer.Option("--largest", help="The largest totals first, whatever their currency.")]
 
 
 @app.command("list")
@@ -49,8 +49,8 @@ def list_invoices(
     project = session.project()
     warehouse = session.warehouse(project)
     found = _found(warehouse, customer, month, status)
-    by_total = found.sort("total_minor", "invoice_id", descending=[True, False])
-    found = by_total.sort("currency", maintain_order=True) if largest else found
+    by_total = found.sort(_face_value(), "invoice_id", descending=[True, False])
+    found = by_total if largest else found
     shown = rows_to_show(limit, as_json=as_json)
     if as_json:
         rows = [_row_json(row) for row in found.head(found.height if shown is None else shown).to_dicts()]
@@ -106,6 +106,17 @@ def _found(warehouse: Warehouse, customer: str | None, month: str | None, status
         invoices = invoices.filter(pl.col("status") == status)
     newest_first = ["issued_at", "sequence", "invoice_id"]
     return invoices.sort(newest_first, descending=[True, True, False], nulls_last=[False, False, False]).collect()
+
+
+def _face_value() -> pl.Expr:
+    """What totals are ordered by: 700 JPY before 9.00 EUR before 8.00 USD."""
+    import polars as pl
+
+    from meterhouse.money import currencies
+
+    most = max(currencies().values())
+    units = {code: 10 ** (most - digits) for code, digits in currencies().items()}
+    return pl.col("total_minor").cast(pl.Int128) * pl.col("currency").replace_strict(units, return_dtype=pl.Int128)
 
 
 def _cells(row: dict[str, Any], books: ZoneInfo) -> list[str]:

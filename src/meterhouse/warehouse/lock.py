@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -45,6 +46,20 @@ class WriterLock:
             if self._lock.lock_counter == 1:
                 self._owner.unlink(missing_ok=True)
             self._lock.release()
+
+    def holder(self) -> str | None:
+        """Who holds the lock, None where no process does; only looks, and writes nothing."""
+        if not self._owner.exists():
+            return None
+        try:
+            with (self._root / "_lock").open("rb") as file:
+                # A process that died left its name: the lock tells. Closing the file lets go of it again.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return self._holder()
+        except OSError:
+            return None
+        return None
 
     def _who(self) -> str:
         return (

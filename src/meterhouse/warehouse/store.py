@@ -56,6 +56,10 @@ class Warehouse:
         """One writer at a time; raises WarehouseBusy, saying who, where another process writes."""
         return self._lock.held()
 
+    def holder(self) -> str | None:
+        """Who writes to the warehouse right now, None where no process does; takes no lock that others would meet."""
+        return self._lock.holder()
+
     def exists(self, table: str) -> bool:
         """Whether the table was ever written."""
         _declared(table)

@@ -35,4 +35,4 @@ SELECT
         OR s.uncapped_minor_unrounded IS DISTINCT FROM a.uncapped_minor_unrounded
         OR s.amount_minor_unrounded IS DISTINCT FROM a.amount_minor_unrounded
     ) AS differs
-FROM stored AS s FULL JOIN charges_again AS a USING (subscription_id, cycle, price_id)
+FROM stored AS s FULL JOIN (FROM charges_again WHERE NOT is_final) AS a USING (subscription_id, cycle, price_id)

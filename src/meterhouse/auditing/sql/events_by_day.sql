@@ -1,5 +1,5 @@
 -- Per day and meter, events = counted + skipped + filtered out, those of unknown customers among them.
-WITH days AS (SELECT date, count(*) AS events FROM events WHERE is_metered(date) GROUP BY date),
+WITH days AS (SELECT date, count(*) AS events FROM landed_events WHERE is_metered(date) GROUP BY date),
 metered AS (
     SELECT
         meter,

@@ -5,7 +5,7 @@ WITH stored AS (
         ON l.invoice_id = s.invoice_id AND l.line_no = s.line_no AND NOT l.is_final
     WHERE NOT s.is_final
 ),
-again AS (SELECT * FROM steps_again WHERE is_closed)
+again AS (SELECT * FROM steps_again WHERE is_closed AND NOT is_final)
 SELECT
     s.invoice_id, s.line_no, subscription_id, cycle, price_id, step,
     s.over AS stored_over, a.over,

@@ -1,10 +1,28 @@
 -- What the checks share. Drafts and final tables are one here; `is_final` tells them apart.
+CREATE OR REPLACE TEMP VIEW stored_of_files AS
+SELECT
+    file_id,
+    count(*) FILTER (kind = 'event') AS stored_events,
+    count(*) FILTER (kind = 'rejected') AS stored_rejected,
+    count(*) FILTER (kind = 'duplicate') AS stored_duplicates,
+    count(*) FILTER (kind = 'conflict') AS stored_conflicts
+FROM (
+    SELECT file_id, 'event' AS kind FROM events
+    UNION ALL SELECT file_id, 'rejected' FROM rejected_events
+    UNION ALL SELECT file_id, 'duplicate' FROM event_duplicates
+    UNION ALL SELECT file_id, 'conflict' FROM event_conflicts
+)
+GROUP BY file_id;
+
+-- A file is noted when all of it is stored: what a landing that was cut short left is metered by no run yet.
+CREATE OR REPLACE TEMP VIEW landed_events AS SELECT e.* FROM events AS e SEMI JOIN landed_files USING (file_id);
+
 CREATE OR REPLACE TEMP VIEW attributed_events AS
 SELECT
     e.* REPLACE (coalesce(by_id.customer_id, by_external.customer_id, e.customer_id, e.external_customer_id, '')
         AS customer_id),
     by_id.customer_id IS NOT NULL OR by_external.customer_id IS NOT NULL AS attributed
-FROM events AS e
+FROM landed_events AS e
 LEFT JOIN customers AS by_id ON by_id.customer_id = e.customer_id
 LEFT JOIN customers AS by_external ON by_external.external_id = e.external_customer_id
 WHERE is_metered(e.date);
@@ -26,7 +44,7 @@ CREATE OR REPLACE TEMP VIEW billed_cycles AS
 SELECT subscription_id, cycle - 1 AS cycle, bool_or(is_final) AS is_final FROM all_invoices GROUP BY ALL;
 
 CREATE OR REPLACE TEMP VIEW usage_lines AS
-SELECT l.*, i.subscription_id, i.cycle - 1 AS cycle
+SELECT l.*, i.subscription_id, i.product, i.cycle - 1 AS cycle
 FROM all_lines AS l JOIN all_invoices AS i ON i.invoice_id = l.invoice_id AND i.is_final = l.is_final
 WHERE l.kind = 'usage';
 
@@ -39,18 +57,28 @@ WHERE b.is_final IS DISTINCT FROM true;
 CREATE OR REPLACE TEMP VIEW units_used AS
 SELECT subscription_id, cycle, meter, -sum(units) AS units FROM all_entries WHERE kind = 'used' GROUP BY ALL;
 
--- What each open cycle owes per metered price: included units, then credits, are taken from the quantity.
+-- What each cycle owes per metered price: included units, then credits, are taken from the quantity. Of an open cycle
+-- all of it follows from usage and credits; of a final one quantity and credits are the line's own.
 CREATE OR REPLACE TEMP VIEW billed_again AS
+WITH used AS (
+    SELECT
+        c.subscription_id, c.cycle, c.is_closed, false AS is_final, p.product, p.price_id,
+        u.quantity, coalesce(k.units, 0) AS units
+    FROM open_cycles AS c
+    JOIN metered_prices AS p USING (product)
+    JOIN usage AS u USING (subscription_id, cycle, meter)
+    LEFT JOIN units_used AS k USING (subscription_id, cycle, meter)
+    UNION ALL
+    SELECT l.subscription_id, l.cycle, true, true, p.product, p.price_id, l.quantity, l.credited
+    FROM usage_lines AS l JOIN metered_prices AS p USING (product, price_id, meter, currency)
+    WHERE l.is_final
+)
 SELECT
-    c.subscription_id, c.cycle, c.is_closed, p.product, p.price_id, p.meter, p.currency, p.volume, p.cap_minor,
-    u.quantity,
+    u.* EXCLUDE (units), p.meter, p.currency, p.volume, p.cap_minor,
     least(greatest(coalesce(u.quantity, 0), 0), p.included) AS included,
-    least(greatest(coalesce(u.quantity, 0) - p.included, 0), coalesce(k.units, 0)) AS credited,
-    greatest(greatest(coalesce(u.quantity, 0) - p.included, 0) - coalesce(k.units, 0), 0) AS billed
-FROM open_cycles AS c
-JOIN metered_prices AS p USING (product)
-JOIN usage AS u USING (subscription_id, cycle, meter)
-LEFT JOIN units_used AS k USING (subscription_id, cycle, meter);
+    least(greatest(coalesce(u.quantity, 0) - p.included, 0), u.units) AS credited,
+    greatest(greatest(coalesce(u.quantity, 0) - p.included, 0) - u.units, 0) AS billed
+FROM used AS u JOIN metered_prices AS p USING (product, price_id);
 
 -- A graduated price splits the units over its tiers; a volume price puts all of them into the tier of their total.
 -- A tier's flat amount is due once the tier is reached, and that of the first tier for no units at all.
@@ -60,7 +88,7 @@ WITH tier AS (
 ),
 reached AS (
     SELECT
-        b.subscription_id, b.cycle, b.is_closed, b.price_id, t.over, t.up_to, t.unit_amount_minor, t.flat_amount_minor,
+        b.subscription_id, b.cycle, b.is_closed, b.is_final, b.price_id, t.over, t.up_to, t.unit_amount_minor, t.flat_amount_minor,
         CASE WHEN b.volume THEN 1 ELSE t.place END AS step,
         CASE WHEN b.volume THEN b.billed ELSE units_within(b.billed, t.over, t.up_to) END AS quantity
     FROM billed_again AS b JOIN tier AS t USING (product, price_id)
@@ -75,7 +103,7 @@ SELECT *, quantity * unit_amount_minor + flat_amount_minor AS amount_minor_unrou
 
 CREATE OR REPLACE TEMP VIEW charges_again AS
 WITH summed AS (
-    SELECT subscription_id, cycle, price_id, sum(quantity) AS priced, sum(amount_minor_unrounded) AS uncapped
+    SELECT subscription_id, cycle, is_final, price_id, sum(quantity) AS priced, sum(amount_minor_unrounded) AS uncapped
     FROM steps_again GROUP BY ALL
 ),
 charged AS (
@@ -84,6 +112,6 @@ charged AS (
         b.billed - coalesce(s.priced, 0) AS unpriced,
         coalesce(s.uncapped, 0) AS uncapped_minor_unrounded,
         least(coalesce(s.uncapped, 0), b.cap_minor) AS amount_minor_unrounded
-    FROM billed_again AS b LEFT JOIN summed AS s USING (subscription_id, cycle, price_id)
+    FROM billed_again AS b LEFT JOIN summed AS s USING (subscription_id, cycle, is_final, price_id)
 )
 SELECT *, round_minor(amount_minor_unrounded) AS amount_minor FROM charged;
