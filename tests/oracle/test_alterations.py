@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
@@ -26,118 +27,148 @@ if TYPE_CHECKING:
 Tables = dict[str, pl.DataFrame]
 
 ALTERATIONS: Final = """
-    check            | table                | changed                  | row
-    landed_files     | landed_files         | records                  | true
-    landed_files     | landed_files         | duplicates               | true
-    landed_files     | landed_files         | DROP                     | true
-    landed_files     | events               | DROP                     | true
-    landed_files     | rejected_events      | DROP                     | true
-    landed_files     | event_duplicates     | DROP                     | true
-    landed_files     | event_conflicts      | DROP                     | true
-    events           | events               | REPEAT                   | true
-    events           | events               | date                     | true
-    events_by_day    | usage_daily          | skipped                  | true
-    events_by_day    | usage_daily          | DROP                     | events > 0
-    events_by_day    | events               | DROP                     | true
-    usage_daily      | usage_daily          | events                   | true
-    usage_daily      | usage_daily          | skipped                  | true
-    usage_daily      | usage_daily          | sum                      | meter = 'tokens'
-    usage_daily      | usage_daily          | min                      | meter = 'least' AND events > 0
-    usage_daily      | usage_daily          | max                      | meter = 'most' AND events > 0
-    usage_daily      | usage_daily          | last                     | meter = 'level' AND events > 0
-    usage_daily      | usage_daily          | last_timestamp           | meter = 'level' AND events > 0
-    usage_daily      | usage_daily          | last_event_id            | meter = 'level' AND events > 0
-    usage_daily      | usage_daily          | distinct_values          | meter = 'plans' AND events > 0
-    usage_daily      | usage_daily          | customer_id              | true
-    usage_daily      | usage_daily          | attributed               | true
-    usage_daily      | usage_daily          | slice_start              | true
-    usage_daily      | usage_daily          | DROP                     | true
-    usage_daily      | events               | number_tokens            | name = 'call' AND number_tokens > 0
-    usage_daily      | events               | customer_id              | customer_id = 'ada'
-    usage_daily      | customers            | external_id              | customer_id = 'ada'
-    usage_daily      | billing_periods      | period_start             | cycle = 1
-    usage            | usage                | quantity                 | IS_OPEN AND quantity IS NOT NULL
-    usage            | usage                | events                   | IS_OPEN
-    usage            | usage                | skipped                  | true
-    usage            | usage                | customer_id              | IS_OPEN
-    usage            | usage                | period_end               | IS_OPEN
-    usage            | usage                | DROP                     | IS_OPEN
-    usage            | billing_periods      | DROP                     | IS_OPEN
-    late_usage       | usage                | FEWER EVENTS             | NOT IS_OPEN AND IS_ON_TIME
-    credit_grants    | draft_credit_entries | units                    | kind = 'granted'
-    credit_grants    | draft_credit_entries | rank                     | kind = 'granted'
-    credit_grants    | draft_credit_entries | DROP                     | kind = 'granted'
-    credit_grants    | credit_ledger        | units                    | kind = 'rolled_over'
-    credit_grants    | benefits             | units                    | IS_GRANTED
-    credit_entries   | credit_ledger        | units                    | kind = 'used'
-    credit_entries   | credit_ledger        | DROP                     | kind = 'used'
-    credit_entries   | credit_ledger        | units                    | kind = 'forfeited'
-    credit_entries   | credit_ledger        | units                    | kind = 'rolled_over'
-    credit_entries   | draft_credit_entries | units                    | kind = 'used'
-    credit_entries   | draft_credit_entries | REPEAT                   | kind = 'used'
-    credit_balances  | credit_ledger        | units                    | kind = 'granted'
-    credit_balances  | credit_ledger        | balance_after            | true
-    credit_balances  | credit_ledger        | REPEAT                   | kind = 'used'
-    credit_balances  | draft_credit_entries | balance_before           | true
-    credits_on_lines | invoice_lines        | credited                 | kind = 'usage'
-    credits_on_lines | draft_invoice_lines  | credited                 | kind = 'usage'
-    credits_on_lines | credit_ledger        | DROP                     | kind = 'used' AND IS_ON_LINE
-    charges          | draft_invoice_lines  | quantity                 | kind = 'usage' AND quantity IS NOT NULL
-    charges          | draft_invoice_lines  | included                 | kind = 'usage'
-    charges          | draft_invoice_lines  | credited                 | kind = 'usage'
-    charges          | draft_invoice_lines  | billed                   | kind = 'usage'
-    charges          | draft_invoice_lines  | unpriced                 | kind = 'usage'
-    charges          | draft_invoice_lines  | uncapped_minor_unrounded | kind = 'usage'
-    charges          | draft_invoice_lines  | amount_minor_unrounded   | kind = 'usage'
-    charges          | draft_invoice_lines  | amount_minor             | kind = 'usage'
-    charges          | draft_invoice_lines  | DROP                     | kind = 'usage'
-    charges          | estimates            | amount_minor             | true
-    charges          | estimates            | billed                   | true
-    charges          | estimates            | DROP                     | true
-    charges          | metered_prices       | included                 | IS_PRICING
-    charges          | tiers                | unit_amount_minor        | IS_PRICING
-    steps            | draft_rated_lines    | over                     | true
-    steps            | draft_rated_lines    | quantity                 | true
-    steps            | draft_rated_lines    | unit_amount_minor        | true
-    steps            | draft_rated_lines    | flat_amount_minor        | true
-    steps            | draft_rated_lines    | amount_minor_unrounded   | true
-    steps            | draft_rated_lines    | DROP                     | true
-    fees             | draft_invoice_lines  | amount_minor             | kind = 'fixed'
-    fees             | draft_invoice_lines  | period_end               | kind = 'fixed'
-    fees             | draft_invoice_lines  | DROP                     | kind = 'fixed'
-    lines            | invoice_lines        | quantity                 | kind = 'usage' AND quantity IS NOT NULL
-    lines            | invoice_lines        | billed                   | kind = 'usage'
-    lines            | invoice_lines        | uncapped_minor_unrounded | kind = 'usage'
-    lines            | invoice_lines        | amount_minor_unrounded   | kind = 'usage'
-    lines            | invoice_lines        | amount_minor             | kind = 'usage'
-    lines            | invoice_lines        | amount_minor             | kind = 'fixed'
-    lines            | rated_lines          | quantity                 | true
-    lines            | rated_lines          | unit_amount_minor        | quantity > 0
-    lines            | rated_lines          | amount_minor_unrounded   | true
-    lines            | rated_lines          | DROP                     | quantity > 0
-    lines            | usage                | DROP                     | HAS_FINAL_LINE
-    invoices         | invoices             | total_minor              | true
-    invoices         | invoices             | lines                    | true
-    invoices         | invoices             | is_zero                  | true
-    invoices         | invoices             | currency                 | lines > 0
-    invoices         | invoices             | DROP                     | lines > 0
-    invoices         | draft_invoices       | sequence                 | true
-    invoices         | invoice_lines        | line_no                  | true
-    invoices         | invoice_lines        | amount_minor             | true
-    invoices         | invoice_lines        | DROP                     | true
-    invoice_numbers  | invoices             | sequence                 | true
-    invoice_numbers  | invoices             | number                   | true
-    invoice_numbers  | invoices             | DROP                     | sequence = 2
-    invoice_numbers  | invoices             | REPEAT                   | sequence = 2
-    invoice_numbers  | invoices             | finalized_at             | sequence = 2
-    invoice_cycles   | invoices             | DROP                     | cycle = 1
-    invoice_cycles   | draft_invoices       | issued_at                | true
-    invoice_cycles   | draft_invoices       | customer_id              | true
-    invoice_cycles   | draft_invoices       | product                  | true
-    invoice_cycles   | draft_invoices       | REPEAT                   | true
+    check               | table                | changed                  | row
+    landed_files        | landed_files         | records                  | true
+    landed_files        | landed_files         | duplicates               | true
+    unfinished_landings | landed_files         | DROP                     | true
+    landed_files        | events               | DROP                     | true
+    landed_files        | rejected_events      | DROP                     | true
+    landed_files        | event_duplicates     | DROP                     | true
+    landed_files        | event_conflicts      | DROP                     | true
+    events              | events               | REPEAT                   | true
+    events              | events               | date                     | true
+    events_by_day       | usage_daily          | skipped                  | true
+    events_by_day       | usage_daily          | DROP                     | events > 0
+    events_by_day       | events               | DROP                     | true
+    usage_daily         | usage_daily          | events                   | true
+    usage_daily         | usage_daily          | skipped                  | true
+    usage_daily         | usage_daily          | sum                      | meter = 'tokens'
+    usage_daily         | usage_daily          | min                      | meter = 'least' AND events > 0
+    usage_daily         | usage_daily          | max                      | meter = 'most' AND events > 0
+    usage_daily         | usage_daily          | last                     | meter = 'level' AND events > 0
+    usage_daily         | usage_daily          | last_timestamp           | meter = 'level' AND events > 0
+    usage_daily         | usage_daily          | last_event_id            | meter = 'level' AND events > 0
+    usage_daily         | usage_daily          | distinct_values          | meter = 'plans' AND events > 0
+    usage_daily         | usage_daily          | customer_id              | true
+    usage_daily         | usage_daily          | attributed               | true
+    usage_daily         | usage_daily          | slice_start              | true
+    usage_daily         | usage_daily          | DROP                     | true
+    usage_daily         | events               | number_tokens            | name = 'call' AND number_tokens > 0
+    usage_daily         | events               | customer_id              | customer_id = 'ada'
+    usage_daily         | customers            | external_id              | customer_id = 'ada'
+    usage_daily         | billing_periods      | period_start             | CUTS_EVENTS
+    usage               | usage                | quantity                 | IS_OPEN AND quantity IS NOT NULL
+    usage               | usage                | events                   | IS_OPEN
+    usage               | usage                | skipped                  | true
+    usage               | usage                | customer_id              | IS_OPEN
+    usage               | usage                | period_end               | IS_OPEN
+    usage               | usage                | DROP                     | IS_OPEN
+    usage               | billing_periods      | DROP                     | IS_OPEN
+    late_usage          | usage                | FEWER EVENTS             | NOT IS_OPEN AND IS_ON_TIME
+    credit_grants       | draft_credit_entries | units                    | kind = 'granted'
+    credit_grants       | draft_credit_entries | rank                     | kind = 'granted'
+    credit_grants       | draft_credit_entries | DROP                     | kind = 'granted'
+    credit_grants       | credit_ledger        | units                    | kind = 'rolled_over'
+    credit_grants       | benefits             | units                    | IS_GRANTED
+    credit_entries      | credit_ledger        | units                    | kind = 'used'
+    credit_entries      | credit_ledger        | DROP                     | kind = 'used'
+    credit_entries      | credit_ledger        | units                    | kind = 'forfeited'
+    credit_entries      | credit_ledger        | units                    | kind = 'rolled_over'
+    credit_entries      | draft_credit_entries | units                    | kind = 'used'
+    credit_entries      | draft_credit_entries | REPEAT                   | kind = 'used'
+    credit_balances     | credit_ledger        | units                    | kind = 'granted'
+    credit_balances     | credit_ledger        | balance_after            | true
+    credit_balances     | credit_ledger        | REPEAT                   | kind = 'used'
+    credit_balances     | draft_credit_entries | balance_before           | true
+    credits_on_lines    | invoice_lines        | credited                 | kind = 'usage'
+    credits_on_lines    | draft_invoice_lines  | credited                 | kind = 'usage'
+    credits_on_lines    | credit_ledger        | DROP                     | kind = 'used' AND IS_ON_LINE
+    charges             | draft_invoice_lines  | quantity                 | kind = 'usage' AND quantity IS NOT NULL
+    charges             | draft_invoice_lines  | included                 | kind = 'usage'
+    charges             | draft_invoice_lines  | credited                 | kind = 'usage'
+    charges             | draft_invoice_lines  | billed                   | kind = 'usage'
+    charges             | draft_invoice_lines  | unpriced                 | kind = 'usage'
+    charges             | draft_invoice_lines  | uncapped_minor_unrounded | kind = 'usage'
+    charges             | draft_invoice_lines  | amount_minor_unrounded   | kind = 'usage'
+    charges             | draft_invoice_lines  | amount_minor             | kind = 'usage'
+    charges             | draft_invoice_lines  | DROP                     | kind = 'usage'
+    charges             | estimates            | amount_minor             | true
+    charges             | estimates            | billed                   | true
+    charges             | estimates            | DROP                     | true
+    charges             | metered_prices       | included                 | IS_PRICING
+    charges             | tiers                | unit_amount_minor        | IS_PRICING
+    steps               | draft_rated_lines    | over                     | true
+    steps               | draft_rated_lines    | quantity                 | true
+    steps               | draft_rated_lines    | unit_amount_minor        | true
+    steps               | draft_rated_lines    | flat_amount_minor        | true
+    steps               | draft_rated_lines    | amount_minor_unrounded   | true
+    steps               | draft_rated_lines    | DROP                     | true
+    final_steps         | rated_lines          | step                     | true
+    final_steps         | rated_lines          | over                     | HAS_MORE_STEPS
+    final_steps         | rated_lines          | up_to                    | up_to = over + quantity
+    final_steps         | rated_lines          | quantity                 | true
+    final_steps         | rated_lines          | unit_amount_minor        | quantity > 0
+    final_steps         | rated_lines          | flat_amount_minor        | true
+    final_steps         | rated_lines          | amount_minor_unrounded   | true
+    final_steps         | rated_lines          | DROP                     | step = 1 AND HAS_MORE_STEPS
+    final_steps         | rated_lines          | REPEAT                   | true
+    final_steps         | invoice_lines        | billed                   | billed > 0 AND unpriced = 0
+    final_steps         | invoice_lines        | DROP                     | billed > 0 AND unpriced = 0
+    changed_prices      | invoice_lines        | included                 | kind = 'usage' AND IS_OF_LAST_RUN
+    changed_prices      | invoice_lines        | unpriced                 | kind = 'usage' AND IS_OF_LAST_RUN
+    changed_prices      | invoice_lines        | uncapped_minor_unrounded | kind = 'usage' AND IS_OF_LAST_RUN
+    changed_prices      | invoice_lines        | amount_minor_unrounded   | kind = 'usage' AND IS_OF_LAST_RUN
+    changed_prices      | rated_lines          | unit_amount_minor        | IS_OF_LAST_RUN
+    changed_prices      | rated_lines          | DROP                     | IS_OF_LAST_RUN
+    changed_prices      | tiers                | unit_amount_minor        | HAS_PRICED
+    changed_prices      | metered_prices       | cap_minor                | cap_minor IS NULL AND HAS_COST
+    changed_prices      | metered_prices       | included                 | HAS_PRICED
+    fees                | draft_invoice_lines  | amount_minor             | kind = 'fixed'
+    fees                | draft_invoice_lines  | period_end               | kind = 'fixed'
+    fees                | draft_invoice_lines  | DROP                     | kind = 'fixed'
+    lines               | invoice_lines        | quantity                 | kind = 'usage' AND quantity IS NOT NULL
+    lines               | invoice_lines        | billed                   | kind = 'usage'
+    lines               | invoice_lines        | uncapped_minor_unrounded | kind = 'usage'
+    lines               | invoice_lines        | amount_minor_unrounded   | kind = 'usage'
+    lines               | invoice_lines        | amount_minor             | kind = 'usage'
+    lines               | invoice_lines        | amount_minor             | kind = 'fixed'
+    lines               | rated_lines          | quantity                 | true
+    lines               | rated_lines          | unit_amount_minor        | quantity > 0
+    lines               | rated_lines          | amount_minor_unrounded   | true
+    lines               | rated_lines          | DROP                     | quantity > 0
+    lines               | usage                | DROP                     | HAS_FINAL_LINE
+    invoices            | invoices             | total_minor              | true
+    invoices            | invoices             | lines                    | true
+    invoices            | invoices             | is_zero                  | true
+    invoices            | invoices             | currency                 | lines > 0
+    invoices            | invoices             | DROP                     | lines > 0
+    invoices            | draft_invoices       | sequence                 | true
+    invoices            | invoice_lines        | line_no                  | true
+    invoices            | invoice_lines        | amount_minor             | true
+    invoices            | invoice_lines        | DROP                     | true
+    invoice_numbers     | invoices             | sequence                 | true
+    invoice_numbers     | invoices             | number                   | true
+    invoice_numbers     | invoices             | DROP                     | sequence = 2
+    invoice_numbers     | invoices             | REPEAT                   | sequence = 2
+    invoice_numbers     | invoices             | finalized_at             | sequence = 2
+    invoice_cycles      | invoices             | DROP                     | cycle = 1
+    invoice_cycles      | draft_invoices       | issued_at                | true
+    invoice_cycles      | draft_invoices       | customer_id              | true
+    invoice_cycles      | draft_invoices       | product                  | true
+    invoice_cycles      | draft_invoices       | REPEAT                   | true
 """
 
 _WORDS: Final = {
+    "CUTS_EVENTS": "(customer_id, period_start) IN (SELECT (customer_id, slice_start) FROM usage_daily "
+    "WHERE slice_start > date)",
+    "HAS_MORE_STEPS": "(invoice_id, line_no) IN (SELECT (invoice_id, line_no) FROM rated_lines WHERE step = 2)",
+    "HAS_PRICED": "(product, price_id) IN (SELECT (product, price_id) FROM invoice_lines "
+    "JOIN invoices USING (invoice_id) WHERE kind = 'usage' AND billed > 0 AND IS_OF_LAST_RUN)",
+    "HAS_COST": "(product, price_id) IN (SELECT (product, price_id) FROM invoice_lines "
+    "JOIN invoices USING (invoice_id) WHERE amount_minor_unrounded > 1 AND IS_OF_LAST_RUN)",
+    # Prices changed between the runs: only what became final in the last one has the prices of today.
+    "IS_OF_LAST_RUN": "invoice_id IN (SELECT invoice_id FROM invoices "
+    "WHERE finalized_at = (SELECT max(finalized_at) FROM invoices))",
     "IS_OPEN": "(subscription_id, cycle) NOT IN (SELECT (subscription_id, cycle - 1) FROM invoices)",
     "IS_ON_TIME": "meter = 'calls' AND events > 0 AND events = (SELECT count(*) FROM events AS e WHERE e.name = 'call' "
     "AND e.customer_id = numbered.customer_id AND e.timestamp >= period_start AND e.timestamp < period_end)",
@@ -160,7 +191,7 @@ def alterations() -> list[list[str]]:
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """All stored tables after the two runs of a project."""
     root = tmp_path_factory.mktemp("altered") / "project"
-    bill_twice(root, seed=0)
+    bill_twice(root, seed=5)
     warehouse = Warehouse(str(read_project(root).warehouse))
     return {name: warehouse.scan(name).collect() for name in WAREHOUSE}
 
@@ -201,6 +232,21 @@ def test_one_altered_value_is_found(
 
 def test_every_check_can_fail() -> None:
     assert {check for check, *_ in alterations()} == set(CHECKS)
+
+
+def test_a_landing_that_was_cut_short_is_news_and_its_events_count_nowhere(tables: Tables) -> None:
+    rest = tables["events"].head(3).with_columns(pl.concat_str("event_id", pl.lit(" again")), file_id=pl.lit("new"))
+    found = audit_frames({**tables, "events": pl.concat([tables["events"], rest])})
+    assert {finding.check for finding in found if not finding.passed} == set()
+    (landing,) = (finding for finding in found if finding.check == "unfinished_landings")
+    assert (landing.verdict, landing.differing, landing.examples[0]["file_id"]) == ("notice", 1, "new")
+
+
+def test_a_check_says_where_there_was_nothing_to_compare(unaltered: dict[str, Finding]) -> None:
+    assert {finding.verdict for finding in audit_frames({})} == {"nothing to compare"}
+    assert unaltered["lines"].verdict == "agree"
+    assert unaltered["late_usage"].verdict == "notice"
+    assert replace(unaltered["lines"], differing=1).verdict == "DIFFER"
 
 
 def test_rounding_is_the_settings_own() -> None:

@@ -19,9 +19,10 @@ from meterhouse.catalog.filters import Operator
 from meterhouse.catalog.meters import Function
 from meterhouse.catalog.rows import meter_rows
 from meterhouse.metering import EventProperties, cuts_within_days, matches, measure_daily, measure_periods
-from meterhouse.tables import BillingPeriods, Customers, Events, MeteredPrices, schema_of
+from meterhouse.tables import BillingPeriods, Customers, Events, LandedFiles, MeteredPrices, schema_of
 from meterhouse.tables.properties import TYPES, PropertyNames
 from tests.oracle.engine import assert_passes, audit_frames, register
+from tests.tables import rows
 
 if TYPE_CHECKING:
     from meterhouse.tables.properties import Kind
@@ -81,6 +82,14 @@ periods = st.fixed_dictionaries(
 CUSTOMERS: Final = pl.DataFrame(
     {"customer_id": ["ada", "bob"], "external_id": ["x-ada", "bob"], "name": ["Ada", "Bob"]}, schema_of(Customers)
 )
+
+LANDED_FILES: Final = rows(
+    LandedFiles,
+    "file_id | landed_at \n file | 2026-02-02",
+    path="-",
+    bytes=0,
+    **dict.fromkeys(("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers"), 0),
+).collect()
 
 
 def kind_of(value: Value | None) -> Kind | None:
@@ -189,6 +198,7 @@ def test_measured_alike() -> None:
         usage = measure_periods(daily.lazy(), wanted.lazy(), meter_rows(made).lazy()).collect()
         tables = {
             "events": landed,
+            "landed_files": LANDED_FILES,
             "meters": meter_rows(made),
             "customers": CUSTOMERS,
             "billing_periods": cycles,

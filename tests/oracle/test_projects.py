@@ -19,4 +19,4 @@ def test_every_run_of_a_random_project_passes_the_audit(tmp_path: Path, seed: in
 
     assert_passes([*first, *second])
     assert {finding.check for finding in second if finding.compared == 0} <= {"fees"}
-    assert {finding.check for finding in second if finding.differing} == {"late_usage"}
+    assert {finding.check for finding in second if finding.differing} == {"late_usage", "changed_prices"}
