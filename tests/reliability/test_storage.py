@@ -61,8 +61,11 @@ def test_a_second_writer_is_told_who_holds_the_warehouse_until_that_process_dies
         told = f"held by process {writer.pid} on .* since .* end that process"
         with pytest.raises(WarehouseBusy, match=told), warehouse.lock():
             pytest.fail("two writers at once")
+        assert f"process {writer.pid} on" in (warehouse.holder() or "")
         os.kill(writer.pid, signal.SIGKILL)
         writer.wait()
+        assert (tmp_path / "_lock.owner").exists()
+        assert warehouse.holder() is None
         with warehouse.lock(), warehouse.lock():
             assert (tmp_path / "_lock.owner").read_text().startswith(f'{{"pid": {os.getpid()}')
     assert not (tmp_path / "_lock.owner").exists()

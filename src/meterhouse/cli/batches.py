@@ -70,19 +70,28 @@ def audit(context: typer.Context, *, explain: ExplainOption = False, as_json: As
     session = session_of(context)
     project = session.project()
     warehouse = session.warehouse(project)
+    holder = warehouse.holder()
     with console(err=True).status("Computing everything again in DuckDB ..."):
         findings = audit_warehouse(warehouse, project.settings.rounding)
+    holder = holder or warehouse.holder()
     failed = [finding for finding in findings if not finding.passed]
     if as_json:
-        print_json({"passed": not failed, "checks": [_finding_json(finding) for finding in findings]})
+        checks = [_finding_json(finding) for finding in findings]
+        print_json({"passed": not failed, "held_by": holder, "checks": checks})
     else:
         _show_findings(findings, explain=explain)
+        if holder is not None:
+            console().print(
+                f"\nThe warehouse is held by {holder}: what differs may be work in progress.", style="yellow"
+            )
     if failed:
         names = ", ".join(finding.check for finding in failed)
         message = (
             f"{counted(len(failed), 'check')} found differences: {names}. Begin with the first: checks stand in the "
             "order in which numbers are made. Run again; if it stays, bill nothing from this warehouse and report it."
         )
+        if holder is not None:
+            message = f"The warehouse is held by {holder}: wait until that run ends, then audit again. {message}"
         if as_json:
             # The checks are the one document on stdout.
             session.as_json = False
@@ -93,6 +102,7 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
     return {
         "check": finding.check,
         "passed": finding.passed,
+        "verdict": finding.verdict,
         "is_notice": finding.is_notice,
         "compared": finding.compared,
         "differing": finding.differing,
@@ -113,7 +123,7 @@ def _show_findings(findings: list[Finding], *, explain: bool) -> None:
     show_rows(
         columns,
         [
-            [f.check, quantity(f.compared), quantity(f.differing), _verdict(f), f.says if explain else ""]
+            [f.check, quantity(f.compared), quantity(f.differing), f.verdict, f.says if explain else ""]
             for f in findings
         ],
         None,
@@ -128,9 +138,3 @@ def _show_findings(findings: list[Finding], *, explain: bool) -> None:
     if all(finding.passed for finding in findings):
         total = sum(finding.compared for finding in findings)
         screen.print(f"\nBoth engines agree: {counted(total, 'number')} compared.", style="green")
-
-
-def _verdict(finding: Finding) -> str:
-    if not finding.differing:
-        return "agree"
-    return "notice" if finding.is_notice else "DIFFER"
