@@ -67,12 +67,9 @@ def invoice(warehouse: Warehouse, table: str, text: str) -> None:
 def line(warehouse: Warehouse, table: str, text: str, **more: Value) -> None:
     given: dict[str, Value] = {"price_id": "-", "description": "-", "line_no": 1, "kind": "usage", "unpriced": "0"}
     given |= {"period_start": "2026-01-01", "period_end": "2026-02-01", "included": "0", "credited": "0"}
-    given |= {
-        "uncapped_minor_unrounded": "0",
-        "amount_minor_unrounded": "0",
-        "amount_minor": 0,
-        "currency": "USD",
-    } | more
+    given |= {"uncapped_minor_unrounded": "0", "amount_minor_unrounded": "0", "amount_minor": 0}
+    given |= {"currency": "USD"}
+    given |= more
     store(warehouse, table, text, **given)
 
 
