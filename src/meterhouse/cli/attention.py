@@ -34,14 +34,16 @@ def unreadable_files(warehouse: Warehouse, files: Collection[str] | None = None)
     """Files that could not be read to their end, with the reason; not those that came whole under the same name."""
     import polars as pl
 
-    landed = warehouse.scan("landed_files")
-    if files is None:
-        newest = landed.sort("landed_at", "file_id").group_by("path").agg(pl.col("file_id").last())
-        wanted = newest.select("file_id")
+    # Position 0 of a file is the file as a whole.
+    broken = warehouse.scan("rejected_events").filter(pl.col("position") == 0)
+    if files is not None:
+        found = broken.filter(pl.col("file_id").is_in(list(files)))
     else:
-        wanted = landed.filter(pl.col("file_id").is_in(list(files))).select("file_id")
-    broken = warehouse.scan("rejected_events").filter(pl.col("position") == 0).join(wanted, on="file_id", how="semi")
-    return broken.select("path", "reason", "explanation").sort("path").collect().to_dicts()
+        landed = warehouse.scan("landed_files").select("file_id", "path", "landed_at")
+        whole = landed.join(broken, on="file_id", how="anti").group_by("path").agg(whole_at=pl.col("landed_at").max())
+        came_whole = (pl.col("whole_at") >= pl.col("landed_at")).fill_null(value=False)
+        found = broken.join(whole, on="path", how="left").filter(came_whole.not_())
+    return found.select("path", "reason", "explanation").unique().sort("path", "explanation").collect().to_dicts()
 
 
 def _skipped(warehouse: Warehouse, days: Collection[date] | None) -> list[dict[str, Any]]:

@@ -90,6 +90,7 @@ def _landing_json(report: LandingReport, broken: list[dict[str, Any]]) -> dict[s
     return {
         "files": report.files.height,
         "files_seen_before": report.seen_before,
+        "files_repeated": report.repeated,
         **_totals(report, broken),
         "unreadable": broken,
         "not_files_of_events": [{"path": held.name, "explanation": held.explanation} for held in report.problems],
@@ -106,6 +107,8 @@ def _show_landing(report: LandingReport, broken: list[dict[str, Any]], session: 
     screen = console()
     total = _totals(report, broken)
     before = f" ({counted(report.seen_before, 'file')} landed before)" if report.seen_before else ""
+    if report.repeated:
+        before += f" ({counted(report.repeated, 'file')} with the same content as another, passed over)"
     if report.files.is_empty():
         screen.print(f"Landed     nothing new{before}")
     else:
