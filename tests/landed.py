@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from meterhouse.landing import land_folder
-from meterhouse.tables import WAREHOUSE, empty
+from tests.records import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,32 +24,6 @@ if TYPE_CHECKING:
 LANDED_AT: Final = datetime(2026, 2, 28, tzinfo=UTC)
 
 _ENOUGH_DIGITS: Final = 60
-
-
-class MemoryStore:
-    """Keeps landed rows in memory, as landing's `EventStore` asks."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, list[pl.DataFrame]] = defaultdict(list)
-
-    def table(self, name: str) -> pl.DataFrame:
-        """All rows of a table."""
-        return pl.concat([empty(WAREHOUSE[name].table).collect(), *self._rows[name]], how="diagonal")
-
-    def landed_files(self) -> pl.DataFrame:
-        return self.table("landed_files").select("file_id", "path", "events")
-
-    def event_columns(self) -> list[str]:
-        return self.table("events").columns
-
-    def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
-        return self.table("events").join(keys, on=["source", "event_id"], how="semi")
-
-    def places(self, table: str, file_ids: pl.Series) -> pl.DataFrame:
-        return self.table(table).filter(pl.col("file_id").is_in(file_ids.implode())).select("file_id", "position")
-
-    def append(self, table: str, rows: pl.DataFrame) -> None:
-        self._rows[table].append(rows)
 
 
 def land(folder: Path, settings: Settings, store: MemoryStore | None = None) -> tuple[MemoryStore, LandingReport]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,15 +20,15 @@ class KilledError(Exception):
     """The process was killed."""
 
 
-class DyingStore:
-    """Keeps tables in memory. After `appends_left` appends the process dies, as far as landing can tell."""
+class MemoryStore:
+    """Keeps landed rows in memory, as landing's `EventStore` asks."""
 
-    def __init__(self, appends_left: int | None = None) -> None:
-        self.appends_left = appends_left
-        self._rows: dict[str, pl.DataFrame] = {}
+    def __init__(self) -> None:
+        self._rows: dict[str, list[pl.DataFrame]] = defaultdict(list)
 
     def table(self, name: str) -> pl.DataFrame:
-        return self._rows.get(name, empty(WAREHOUSE[name].table).collect())
+        """All rows of a table."""
+        return pl.concat([empty(WAREHOUSE[name].table).collect(), *self._rows[name]], how="diagonal")
 
     def landed_files(self) -> pl.DataFrame:
         return self.table("landed_files").select("file_id", "path", "events")
@@ -42,13 +43,24 @@ class DyingStore:
         return self.table(table).filter(pl.col("file_id").is_in(file_ids.implode())).select("file_id", "position")
 
     def append(self, table: str, rows: pl.DataFrame) -> None:
+        self._rows[table].append(rows)
+
+
+class DyingStore(MemoryStore):
+    """After `appends_left` appends the process dies, as far as landing can tell. What is kept is checked."""
+
+    def __init__(self, appends_left: int | None = None) -> None:
+        super().__init__()
+        self.appends_left = appends_left
+
+    def append(self, table: str, rows: pl.DataFrame) -> None:
         if self.appends_left == 0:
             raise KilledError
         self.appends_left = None if self.appends_left is None else self.appends_left - 1
         declared = WAREHOUSE[table].table
         verify(rows, declared)
         assert table == "events" or rows.schema == schema_of(declared)
-        self._rows[table] = pl.concat([self.table(table), rows], how="diagonal")
+        super().append(table, rows)
 
 
 def read(*records: str, **settings: Any) -> Batch:

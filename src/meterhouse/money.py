@@ -15,13 +15,10 @@ import polars as pl
 
 from meterhouse.errors import ProjectError
 
-UNIT_AMOUNT: Final = pl.Decimal(38, 12)
-"""Price of one unit in minor units of a currency: 12 places (rule 4.3)."""
-
 AMOUNT_UNROUNDED: Final = pl.Decimal(38, 24)
 """Quantity x unit amount, exact: 12 + 12 places, below 10^14 minor units."""
 
-_ENOUGH_DIGITS: Final = 76
+ENOUGH_DIGITS: Final = 76
 """For any amount that can be kept and still told from one that cannot: twice the digits of a Decimal(38)."""
 
 _WHOLE_DIGITS: Final = 14
@@ -54,7 +51,7 @@ def minor_digits(currency: str) -> int:
 
 def to_minor(amount: Decimal, currency: str) -> Decimal:
     """Major units to minor units, exact: 1.23 USD is 123."""
-    with localcontext(prec=_ENOUGH_DIGITS):
+    with localcontext(prec=ENOUGH_DIGITS):
         return amount.scaleb(minor_digits(currency))
 
 

@@ -10,7 +10,6 @@ import pytest
 from meterhouse.errors import ProjectError
 from meterhouse.money import (
     AMOUNT_UNROUNDED,
-    UNIT_AMOUNT,
     Rounding,
     currencies,
     minor_digits,
@@ -26,7 +25,7 @@ from meterhouse.tables.columns import QUANTITY
 def product(quantity: str, unit_amount: str) -> Decimal:
     frame = pl.DataFrame(
         {"quantity": [Decimal(quantity)], "unit_amount": [Decimal(unit_amount)]},
-        {"quantity": QUANTITY, "unit_amount": UNIT_AMOUNT},
+        {"quantity": QUANTITY, "unit_amount": QUANTITY},
     ).select(amount=multiply(pl.col("quantity"), pl.col("unit_amount")))
     assert frame.schema["amount"] == AMOUNT_UNROUNDED
     return Decimal(frame["amount"][0])

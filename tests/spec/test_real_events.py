@@ -26,7 +26,7 @@ from tests.landed import Count, land, read_metadata, write_lines
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.landed import MemoryStore
+    from tests.records import MemoryStore
 
 Format = Literal["parquet", "jsonl"]
 

@@ -108,11 +108,12 @@ def read_filter(text: str) -> Filter:
 
 def _clause_json(clause: Clause) -> str:
     # Pydantic would write a number as text, so that `eq 5` and `eq "5"` could not be told apart any more.
-    value = _number_json(clause.value) if isinstance(clause.value, Decimal) else _json(clause.value)
+    value = number_text(clause.value) if isinstance(clause.value, Decimal) else _json(clause.value)
     return f'{{"property":{_json(clause.property)},"operator":"{clause.operator}","value":{value}}}'
 
 
-def _number_json(number: Decimal) -> str:
+def number_text(number: Decimal) -> str:
+    """A number without exponent and without trailing zeros: 5 for 5.00."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from meterhouse.errors import ProjectError
-from meterhouse.money import minor_digits, to_minor
+from meterhouse.money import ENOUGH_DIGITS, minor_digits, to_minor
 from meterhouse.periods import Interval
 
 Quantity = Annotated[Decimal, Field(ge=0, lt=Decimal(10) ** 15, decimal_places=12, allow_inf_nan=False)]
@@ -21,7 +21,6 @@ Amount = Annotated[Decimal, Field(ge=0, lt=Decimal(10) ** 12, allow_inf_nan=Fals
 _PLACES = 12
 _AMOUNT_LIMIT = Decimal(10) ** 14
 """In minor units: an exact amount has 24 places, which leaves 14 digits before the point."""
-_ENOUGH_DIGITS = 76
 
 
 class _Definition(BaseModel):
@@ -139,7 +138,7 @@ def _refuse_repeats(what: str, names: list[str]) -> None:
 
 def unit_amount_minor(amount: Decimal, per: Decimal, currency: str) -> Decimal:
     """Price of one unit in minor units. Raises ValueError where 12 places cannot hold it exactly (rule 4.3)."""
-    with localcontext(prec=_ENOUGH_DIGITS):
+    with localcontext(prec=ENOUGH_DIGITS):
         minor = to_minor(amount, currency)
         unit = (minor / per).quantize(Decimal(1).scaleb(-_PLACES))
         exact = unit * per == minor

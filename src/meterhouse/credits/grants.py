@@ -6,6 +6,8 @@ from typing import Final
 
 import polars as pl
 
+from meterhouse.tables.identifiers import joined_id
+
 ROLLOVER: Final = "rollover"
 """Origin, and benefit, of units that were carried over: they stem from all benefits with rollover together."""
 
@@ -56,16 +58,5 @@ def _carried_in(demand: pl.LazyFrame, benefits: pl.LazyFrame, carried: pl.LazyFr
 
 
 def _grant_id() -> pl.Expr:
-    """Readable and unique: its parts, with the separator escaped where a part has it."""
-    parts = [
-        _escaped("subscription_id"),
-        _escaped("meter"),
-        pl.col("cycle").cast(pl.String),
-        pl.col("origin"),
-        _escaped("benefit_id"),
-    ]
-    return pl.concat_str(parts, separator="/")
-
-
-def _escaped(part: str) -> pl.Expr:
-    return pl.col(part).str.replace_all("%", "%25", literal=True).str.replace_all("/", "%2F", literal=True)
+    parts = ("subscription_id", "meter", "cycle", "origin", "benefit_id")
+    return joined_id(*(pl.col(part) for part in parts))

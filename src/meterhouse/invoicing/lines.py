@@ -12,6 +12,7 @@ import polars as pl
 
 from meterhouse.money import round_minor
 from meterhouse.tables import InvoiceLines, RatedLines, conform
+from meterhouse.tables.identifiers import joined_id
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,9 +26,8 @@ _REVISION: Final = "0"
 
 
 def invoice_id(subscription_id: pl.Expr, cycle: pl.Expr) -> pl.Expr:
-    """The id of an invoice: readable, unique, and the same in every run (rule 7.2)."""
-    escaped = subscription_id.str.replace_all("%", "%25", literal=True).str.replace_all("/", "%2F", literal=True)
-    return pl.concat_str(escaped, cycle.cast(pl.String), pl.lit(_REVISION), separator="/")
+    """The id of an invoice: its subscription, the cycle that begins with it, the revision."""
+    return joined_id(subscription_id, cycle, pl.lit(_REVISION))
 
 
 def bill_lines(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import polars as pl
 
-from meterhouse.catalog.filters import Clause, Filter
+from meterhouse.catalog.filters import Clause, Filter, number_text
 from meterhouse.tables.columns import QUANTITY
 
 if TYPE_CHECKING:
@@ -64,13 +64,12 @@ def _comparisons(operands: Operands, clause: Clause) -> list[pl.Expr]:
 
 
 def value_text(value: str | bool | Decimal) -> str:  # noqa: FBT001 - a filter's value is one of three types
-    """A filter's value as text, written as a property's value is: see `number_text` and `flag_text`."""
+    """A filter's value as text, written as a property's value is: see `operands`."""
     match value:
         case bool():
             return "true" if value else "false"
         case Decimal():
-            text = f"{value:f}"
-            return text.rstrip("0").rstrip(".") if "." in text else text
+            return number_text(value)
         case str():
             return value
         case _:

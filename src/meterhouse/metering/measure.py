@@ -13,6 +13,7 @@ from meterhouse.metering.operands import EventProperties
 from meterhouse.metering.slices import slice_events
 from meterhouse.metering.states import combine, state, value_of, with_missing_states
 from meterhouse.tables import Usage, UsageDaily, conform, empty
+from meterhouse.tables.columns import QUANTITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,7 +69,7 @@ def measure_periods(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl
     slices = wanted.join(known, on=["customer_id", "meter"]).filter(
         pl.col("slice_start") >= pl.col("period_start"), pl.col("slice_start") < pl.col("period_end")
     )
-    nothing = pl.when(pl.col("aggregation").is_in(["count", "sum", "unique"])).then(pl.lit(0, dtype=pl.Decimal(38, 12)))
+    nothing = pl.when(pl.col("aggregation").is_in(["count", "sum", "unique"])).then(pl.lit(0, dtype=QUANTITY))
     usage = wanted.join(combine(slices, key), on=key, how="left").with_columns(
         # A group of events that were all skipped has no quantity of its own either.
         quantity=pl.coalesce("quantity", nothing),
