@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from meterhouse.cli import main
 from meterhouse.cli.app import app
 from meterhouse.errors import ArithmeticRangeError
+from meterhouse.money import AMOUNT_UNROUNDED, total
 from meterhouse.planning.ranges import told_where
 from meterhouse.warehouse import Warehouse
 from tests.cli.conftest import ROOT, Commands
@@ -311,3 +312,9 @@ def test_the_project_may_be_named_anywhere(example: Commands, where: str) -> Non
     }[where]
     ended = CliRunner().invoke(app, words)
     assert (ended.exit_code, "EX-000003" in ended.stdout) == (0, True)
+
+
+def test_a_sum_of_amounts_that_does_not_fit_is_told_with_its_step() -> None:
+    amounts = pl.DataFrame({"amount": [90_000_000_000_000] * 2}).cast(AMOUNT_UNROUNDED)
+    with pytest.raises(ArithmeticRangeError, match="while testing"), told_where("testing"):
+        amounts.group_by(pl.lit(1)).agg(total(pl.col("amount")))

@@ -12,7 +12,7 @@ from meterhouse.errors import ArithmeticRangeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SIGNS: Final = ("overflow in decimal", "conversion from `decimal")
+_SIGNS: Final = ("overflow in decimal", "conversion from `decimal", "conversion from `i64` to `decimal")
 """How Polars begins to say it: a sum or product that overflows, and a cast to a type that is too small."""
 
 
