@@ -12,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from meterhouse.auditing import CHECKS
+from meterhouse.catalog.row_files import FORMATS
 from meterhouse.tables import WAREHOUSE, schema_of
 from meterhouse.warehouse import Warehouse
 from meterhouse_pipelines import audits
@@ -212,6 +213,29 @@ def test_the_sensor_asks_until_a_run_has_changed_nothing(tmp_path: Path, instanc
     assert len(asked) == 2, "one to land and meter, one that finds nothing new"
     write(root / "events" / "late.jsonl", "")
     assert isinstance(sense(root, instance), dg.RunRequest)
+
+
+def write_rows(frame: pl.DataFrame, path: Path) -> None:
+    match path.suffix:
+        case ".csv":
+            frame.write_csv(path)
+        case ".jsonl":
+            frame.write_ndjson(path)
+        case _:
+            frame.write_parquet(path)
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+def test_a_change_of_customers_counts_in_each_format(tmp_path: Path, extension: str) -> None:
+    root = make_project(tmp_path / "small")
+    customers = pl.read_csv(root / "customers.csv")
+    (root / "customers.csv").unlink()
+    project = project_of(root)
+    seen = set()
+    for frame in (customers, customers.with_columns(name=pl.lit("Changed"))):
+        write_rows(frame, root / f"customers.{extension}")
+        seen.add(automation.inputs_digest(project.read(), project.warehouse()))
+    assert len(seen) == 2
 
 
 def test_the_sensor_gives_up_after_three_failures(tmp_path: Path) -> None:

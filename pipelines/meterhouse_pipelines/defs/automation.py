@@ -8,6 +8,7 @@ from typing import Final
 import dagster as dg
 
 from meterhouse.catalog import Project
+from meterhouse.catalog.row_files import FORMATS
 from meterhouse.landing import list_files
 from meterhouse.warehouse import Warehouse
 from meterhouse_pipelines.defs.billing import audit
@@ -19,7 +20,7 @@ ATTEMPTS: Final = 3
 _ONE_WAREHOUSE: Final = {"meterhouse/warehouse": Path(project_folder()).name}
 """`dagster.yaml` lets runs with the same value wait for each other."""
 
-_DEFINING: Final = frozenset({".yaml", ".yml", ".csv", ".json", ".jsonl"})
+_DEFINING: Final = frozenset({".yaml", ".yml", *(f".{extension}" for extension in FORMATS)})
 
 daily = dg.define_asset_job(
     "daily",
