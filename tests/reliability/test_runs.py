@@ -599,6 +599,18 @@ def test_fees_alone_do_not_bill_again_under_a_new_id(ran: Path) -> None:
     assert "'s-fee-new' would bill what was invoiced under 's-fee'" in refusal(ran)
 
 
+def test_a_fault_in_one_of_two_subscriptions_leaves_the_other_alone(tmp_path: Path) -> None:
+    """A customer may pay the same fee twice; that the row of one is set aside makes no new id of the other."""
+    root = make_project(tmp_path / "project")
+    edit(root / "catalog" / "products.yaml", "  free:\n", FEE_ONLY + "  free:\n")
+    two = "s-fee/1,eve,fee,2026-01-01,,,,\ns-fee/2,eve,fee,2026-01-01,,,,\ns-dia,"
+    edit(root / "subscriptions.csv", "s-dia,", two)
+    run_through(root)
+    edit(root / "subscriptions.csv", "s-fee/1,eve,fee,", "s-fee/1,eve,free,")
+    assert "'s-fee/1' was invoiced to 'eve' for product 'fee'" in refusal(root)
+    assert ("s-fee/2",) in rows(root, "subscriptions", "subscription_id")
+
+
 FEE_ONLY: Final = """\
   fee:
     prices: [{ id: fee, kind: fixed, amount: 3 }]

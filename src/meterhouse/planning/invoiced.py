@@ -98,14 +98,14 @@ def _explain_move(row: dict[str, object]) -> str:
 def _billed_by_another(subscriptions: pl.DataFrame, metered: pl.DataFrame, lines: pl.DataFrame) -> dict[str, str]:
     """Rows that would bill what another subscription of the customer was invoiced for.
 
-    The other may have no row any more, as after a change of its id. Then its fees count too; as long as it has one, a
-    customer may well pay the same fee for two subscriptions.
+    Fees count too where the other has no row any more and this one was never invoiced, as after a change of its id.
+    Else a customer may well pay the same fee for two subscriptions.
     """
     open_spans = _open_spans(subscriptions, lines)
     usage = lines.filter(pl.col("kind") == "usage").select("subscription_id", "customer_id", "meter", *_BOUNDS)
     of_usage = open_spans.join(metered, on="product").join(usage, on=["customer_id", "meter"], suffix="_other")
     gone = lines.join(subscriptions, on="subscription_id", how="anti")
-    of_fees = open_spans.join(gone, on=["customer_id", "product"], suffix="_other")
+    of_fees = open_spans.filter("is_new").join(gone, on=["customer_id", "product"], suffix="_other")
     found = pl.concat([clash.select(*_CLASH) for clash in (of_usage, of_fees)]).filter(
         pl.col("subscription_id") != pl.col("subscription_id_other"),
         pl.col("open_from") < pl.col("period_end"),
@@ -136,5 +136,6 @@ def _open_spans(subscriptions: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFram
             "product",
             "open_to",
             open_from=pl.max_horizontal("started_at", "invoiced_until"),
+            is_new=pl.col("invoiced_until").is_null(),
         )
     )

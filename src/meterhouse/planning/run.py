@@ -54,7 +54,7 @@ def run(project: Project, through: date, landed_at: datetime, progress: Progress
         landing = land(project, warehouse, landed_at, progress)
         definitions = define(project, warehouse)
         days = meter(project, warehouse, as_of, progress)
-        found = bill_with_progress(project, warehouse, as_of, progress)
+        found = _bill(project, warehouse, as_of, progress)
         _note_run(project, warehouse, as_of)
     return RunReport(as_of, landing, definitions["rejected_rows"], days, found)
 
@@ -65,7 +65,7 @@ def _clock(through: date, warehouse: Warehouse) -> datetime:
     return asked if latest is None else max(asked, latest)
 
 
-def bill_with_progress(project: Project, warehouse: Warehouse, as_of: datetime, progress: Progress) -> Bill:
+def _bill(project: Project, warehouse: Warehouse, as_of: datetime, progress: Progress) -> Bill:
     """Bill, and say what came out."""
     progress.begin("Billing", 1)
     progress.advance(f"cycles that ended by {as_of:%Y-%m-%d %H:%M} UTC")
