@@ -31,9 +31,10 @@ def with_instants(fields: pl.DataFrame, landed_at: datetime) -> pl.DataFrame:
     clock = pl.lit(landed_at, dtype=INSTANT)
     occurred = _instants(fields["timestamp"]).alias("occurred")
     received = _instants(fields["received_at"]).alias("received")
-    return fields.with_columns(occurred, received).with_columns(
-        occurred=pl.when("untimed").then(clock).otherwise("occurred"),
-        received=pl.when(pl.col("received_at").is_null()).then(clock).otherwise("received"),
+    return (
+        fields.with_columns(occurred, received)
+        .with_columns(received=pl.when(pl.col("received_at").is_null()).then(clock).otherwise("received"))
+        .with_columns(occurred=pl.when("untimed").then("received").otherwise("occurred"))
     )
 
 
@@ -43,9 +44,11 @@ def find_faults(fields: pl.DataFrame, settings: Settings, landed_at: datetime, *
     `is_changed` says that a file of this path was landed before with other content, perhaps with these very records.
     """
     limit = pl.lit(landed_at + timedelta(days=settings.future_limit_days), dtype=INSTANT)
-    is_missing_customer = _is_missing("customer_id") & _is_missing("external_customer_id")
+    is_missing_customer = pl.all_horizontal(
+        map(_is_missing, ("customer_id", "external_customer_id", "subscription_id"))
+    )
     checks: list[tuple[Reason, pl.Expr, pl.Expr]] = [
-        ("unknown_shape", pl.col("mixed").is_not_null(), pl.col("mixed")),
+        ("unknown_shape", pl.col("misfit").is_not_null(), pl.col("misfit")),
         ("no_name", _is_missing("name"), pl.lit("")),
         ("name_too_long", _characters("name") > NAME_CHARACTERS, _characters("name").cast(pl.String())),
         ("no_event_id", pl.col("event_id") == "", pl.lit("")),

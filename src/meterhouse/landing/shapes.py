@@ -5,43 +5,57 @@ The shape is detected per record. A field that no shape knows refuses the record
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 import polars as pl
 
+from meterhouse.landing.peers import (
+    AMOUNT,
+    CLOUD_EVENTS,
+    LAGO,
+    METERHOUSE,
+    OBJECT_FIELDS,
+    SCALAR_FIELDS,
+    SHAPES,
+    STRIPE,
+    TEXT_FIELDS,
+    UNIX_SECONDS,
+    Shape,
+    marks,
+)
 from meterhouse.landing.reasons import TOO_DEEP, Fault
+from meterhouse.tables.columns import INSTANT
 
-POLAR_ONLY: Final = ("external_id", "organization_id", "parent_id", "member_id", "external_member_id")
-"""Fields that only Polar's ingest has. All but the first say nothing that is metered and are accepted unused."""
+Sent: Final = msgspec.defstruct(
+    "Sent",
+    [
+        *((field, str | None, None) for field in TEXT_FIELDS),
+        *((field, msgspec.Raw, msgspec.Raw(b"null")) for field in (*SCALAR_FIELDS, *OBJECT_FIELDS)),
+    ],
+    forbid_unknown_fields=True,
+)
+"""The fields of all accepted shapes."""
 
+FIELDS: Final = pl.Schema({field: pl.String() for field in (*TEXT_FIELDS, *SCALAR_FIELDS, *OBJECT_FIELDS)})
+"""Fields as they are read: text as text, numbers and objects as they are spelled; null where there is none."""
 
-class Sent(msgspec.Struct, forbid_unknown_fields=True):
-    """The fields of all accepted shapes."""
-
-    event_id: str | None = None
-    name: str | None = None
-    event_name: str | None = None
-    customer_id: str | None = None
-    external_customer_id: str | None = None
-    timestamp: str | None = None
-    received_at: str | None = None
-    source: str | None = None
-    external_id: str | None = None
-    organization_id: str | None = None
-    parent_id: str | None = None
-    member_id: str | None = None
-    external_member_id: str | None = None
-    metadata: msgspec.Raw = msgspec.Raw(b"null")
-
-
-TEXT_FIELDS: Final = tuple(field for field in Sent.__struct_fields__ if field != "metadata")
-
-FIELDS: Final = pl.Schema({field: pl.String() for field in (*TEXT_FIELDS, "metadata")})
+NUMBER: Final = r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$"
 
 _decode: Final = msgspec.json.Decoder(Sent).decode
 
 _NOTHING: Final = Sent()
+
+STRIPE_CUSTOMER: Final = "stripe_customer_id"
+"""The property of Stripe's payload that names the customer; it stays a property too."""
+
+
+class _Payload(msgspec.Struct):
+    stripe_customer_id: str | None = None
+
+
+_decode_payload: Final = msgspec.json.Decoder(_Payload).decode
 
 
 class Faults(dict[int, Fault]):
@@ -62,7 +76,7 @@ class Faults(dict[int, Fault]):
 def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:
     """One row of text fields per line, and the lines that are no such record; those have a row of nulls."""
     faults = Faults()
-    sent: list[Sent] = []
+    sent: list[msgspec.Struct] = []
     texts: list[str] = []
     for place, line in enumerate(lines):
         try:
@@ -73,31 +87,134 @@ def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:
             sent.append(_NOTHING)
             texts[place:] = [line.decode("utf-8", "backslashreplace")]
     columns = {field: [getattr(record, field) for record in sent] for field in TEXT_FIELDS}
-    metadata = pl.Series([bytes(record.metadata) for record in sent], dtype=pl.Binary()).cast(pl.String())
-    return pl.DataFrame(
-        {**columns, "metadata": metadata, "record": texts}, schema={**FIELDS, "record": pl.String()}
-    ), faults
+    raw = {field: _raw([getattr(record, field) for record in sent]) for field in (*SCALAR_FIELDS, *OBJECT_FIELDS)}
+    raw |= {field: _scalars(field, raw[field], faults) for field in SCALAR_FIELDS}
+    return pl.DataFrame({**columns, **raw, "record": texts}, schema={**FIELDS, "record": pl.String()}), faults
 
 
 def one_shape(fields: pl.DataFrame) -> pl.DataFrame:
-    """Give the fields of all shapes meterhouse's names, and say in `mixed` which records are of two shapes at once."""
-    is_polar = pl.any_horizontal(pl.col(POLAR_ONLY).is_not_null())
-    is_dodo = pl.col("event_name").is_not_null()
-    mixed = (
-        pl.when(pl.col("name").is_not_null() & is_dodo).then(pl.lit("it has both name and event_name"))
-        .when(pl.col("event_id").is_not_null() & pl.col("external_id").is_not_null())
-        .then(pl.lit("it has both event_id and external_id"))
-        .when(is_polar & is_dodo).then(pl.lit("it has event_name of Dodo and fields of Polar"))
-    )  # fmt: skip
-    return fields.with_columns(
-        mixed=mixed,
-        event_id=pl.coalesce("event_id", "external_id"),
-        name=pl.coalesce("name", "event_name"),
-        source=pl.col("source").fill_null("user"),
-        # Polar takes an event without a timestamp as of now; the others always name the instant.
-        untimed=is_polar & pl.col("timestamp").is_null(),
-        metadata=pl.when(pl.col("metadata").fill_null("null") == "null").then(pl.lit("{}")).otherwise("metadata"),
-    ).drop("event_name", *POLAR_ONLY)
+    """Give the fields of all shapes meterhouse's names.
+
+    `misfit` says what keeps a record from being of its shape. `untimed` marks the events that have no timestamp and, as
+    their shape has it, need none.
+    """
+    present = {field for field in FIELDS if fields[field].null_count() < fields.height}
+    shapes = [shape for shape in SHAPES if shape is METERHOUSE or not present.isdisjoint(marks(shape))]
+    told = [pl.coalesce(_marks_there(shape, present)).is_not_null() for shape in shapes[:-1]]
+    named = {
+        field: _of_shape(told, [_named(shape, field, fields.schema) for shape in shapes]) for field in METERHOUSE.names
+    }
+    misfit = _of_shape(told, [_misfit(shape, present) for shape in shapes])
+    untimed = _of_shape(
+        told,
+        [pl.lit(value=False) if shape.is_timed else pl.col(shape.names["timestamp"]).is_null() for shape in shapes],
+    )
+    rest = [name for name in fields.columns if name not in FIELDS]
+    return fields.with_columns(_stripe_customers(fields["payload"])).select(
+        *rest, untimed=untimed, misfit=misfit, **named
+    )
+
+
+def _of_shape(told: list[pl.Expr], values: list[pl.Expr]) -> pl.Expr:
+    """The value for the first shape that a record is told to be of; the last is for those that are of none before."""
+    chosen = values[-1]
+    for is_told, value in reversed(list(zip(told, values[:-1], strict=True))):
+        chosen = pl.when(is_told).then(value).otherwise(chosen)
+    return chosen
+
+
+def _marks_there(shape: Shape, present: set[str]) -> list[pl.Expr]:
+    """For each field that tells a shape: its name where the record has it."""
+    return [_name_where(pl.col(field).is_not_null(), field) for field in marks(shape) if field in present]
+
+
+def _name_where(condition: pl.Expr, field: str) -> pl.Expr:
+    return pl.when(condition).then(pl.lit(field))
+
+
+def _named(shape: Shape, field: str, schema: pl.Schema) -> pl.Expr:
+    theirs = pl.col(shape.names[field]) if field in shape.names else pl.lit(None, dtype=pl.String())
+    match field:
+        case "source":
+            return theirs.fill_null("user")
+        case "customer_id" | "external_customer_id" if shape is STRIPE:
+            return pl.col(STRIPE_CUSTOMER)
+        case "timestamp" | "received_at" if shape.takes_unix_seconds and schema[shape.names[field]] == pl.String():
+            return pl.when(theirs.str.contains(UNIX_SECONDS)).then(_spelled_instant(theirs)).otherwise(theirs)
+        case "metadata":
+            metadata = (_with_amount(theirs) if shape is LAGO else theirs).fill_null("null")
+            return pl.when(metadata == "null").then(pl.lit("{}")).otherwise(metadata)
+        case _:
+            return theirs
+
+
+def _misfit(shape: Shape, present: set[str]) -> pl.Expr:
+    """What keeps a record from being of a shape, in words."""
+    strays = [_name_where(pl.col(field).is_not_null(), field) for field in sorted(present - set(shape.fields))]
+    missing = [_name_where(pl.col(field).is_null(), field) for field in shape.required]
+    mark = pl.coalesce(*_marks_there(shape, present), pl.lit(None, dtype=pl.String()))
+    checks = [pl.format(f"{{}} is of {shape.title}, whose events have no {{}}", mark, stray) for stray in strays] + [
+        pl.format(f"{{}} is of {shape.title}, whose events need {{}}", mark, need) for need in missing
+    ]
+    return pl.coalesce(*checks, *_wrong_values(shape), pl.lit(None, dtype=pl.String()))
+
+
+def _wrong_values(shape: Shape) -> Iterator[pl.Expr]:
+    if shape is CLOUD_EVENTS:
+        version = pl.col("specversion")
+        yield pl.when(version != "1.0").then(pl.format("specversion is '{}', not '1.0'", version))
+    if shape is STRIPE:
+        yield pl.when(pl.col("livemode") == "false").then(pl.lit("livemode is false, so it is only a test"))
+    if shape is LAGO:
+        yield pl.when(~pl.col(AMOUNT).str.contains(NUMBER)).then(pl.lit(f"{AMOUNT} is not a number"))
+
+
+def _spelled_instant(seconds: pl.Expr) -> pl.Expr:
+    """Seconds since 1970 as ISO 8601; what is smaller than a microsecond is cut off, as everywhere."""
+    whole = seconds.str.extract(r"^(\d+)").cast(pl.Int64())
+    fraction = seconds.str.extract(r"\.(\d{1,6})").str.pad_end(6, "0").cast(pl.Int64()).fill_null(0)
+    return (whole * 1_000_000 + fraction).cast(INSTANT).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+
+
+def _with_amount(properties: pl.Expr) -> pl.Expr:
+    """Put Lago's amount before the other properties; if they have one of that name too, it is refused as repeated."""
+    rest = properties.fill_null("{}").str.replace(r"^\{\s*", "").str.replace(r"^([^}])", ", ${1}")
+    with_amount = pl.lit(f'{{"{AMOUNT}": ') + pl.col(AMOUNT) + rest
+    return pl.when(pl.col(AMOUNT).is_not_null()).then(with_amount).otherwise(properties)
+
+
+def _stripe_customers(payloads: pl.Series) -> pl.Series:
+    """The customers that Stripe's payloads name."""
+    if payloads.null_count() == len(payloads):
+        return payloads.alias(STRIPE_CUSTOMER)
+    return pl.Series(STRIPE_CUSTOMER, [_stripe_customer(payload) for payload in payloads], dtype=pl.String())
+
+
+def _stripe_customer(payload: str | None) -> str | None:
+    try:
+        return None if payload is None else _decode_payload(payload).stripe_customer_id
+    except msgspec.DecodeError:
+        return None
+
+
+def _raw(values: list[msgspec.Raw]) -> pl.Series:
+    spelled = pl.Series([bytes(value) for value in values], dtype=pl.Binary()).cast(pl.String())
+    return spelled.set(spelled == "null", None)
+
+
+def _scalars(field: str, raw: pl.Series, faults: Faults) -> pl.Series:
+    """Text without its quotes; numbers and flags as they are spelled."""
+    is_plain = raw.str.contains(r'^("[^"\\]*"|[^"\[{].*)$')
+    odd = (~is_plain).fill_null(value=False).arg_true()
+    values = raw.str.strip_chars('"')
+    if odd.is_empty():
+        return values
+    read = [msgspec.json.decode(raw[place]) for place in odd]
+    for place, value in zip(odd, read, strict=True):
+        if not isinstance(value, str):
+            faults.setdefault(place, Fault("wrong_type", f"Expected text or a number - at `$.{field}`"))
+    texts = [value if isinstance(value, str) else None for value in read]
+    return values.scatter(odd, pl.Series(texts, dtype=pl.String()))
 
 
 def _fault_of(error: Exception) -> Fault:
@@ -109,8 +226,6 @@ def _fault_of(error: Exception) -> Fault:
         return TOO_DEEP
     if not isinstance(error, msgspec.ValidationError):
         return Fault("bad_json", detail)
-    if " - at `$.timestamp`" in detail:
-        return Fault("bad_timestamp", "not text")
     if " - at `$." in detail:
         return Fault("wrong_type", detail)
     return Fault("unknown_shape", detail)
