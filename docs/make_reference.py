@@ -72,8 +72,11 @@ def _key(table: type[dy.Schema]) -> str:
 
 def settings_page() -> str:
     """What `meterhouse.yaml` may hold."""
-    lines = [MADE, "# Settings", "", f"{_paragraphs(Settings)}", "", *_fields(Settings.model_json_schema())]
-    return "\n".join(lines) + "\n"
+    schema = Settings.model_json_schema()
+    lines = [MADE, "# Settings", "", _paragraphs(Settings), "", *_fields(schema), ""]
+    for name, definition in schema["$defs"].items():
+        lines += [f"## {name}", "", _inline(definition.get("description", "")), "", *_fields(definition), ""]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def catalog_page() -> str:

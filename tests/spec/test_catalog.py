@@ -60,6 +60,13 @@ def test_all_settings_but_the_name_have_a_default(tmp_path: Path) -> None:
         "future_limit_days": 1,
         "events": "events",
         "warehouse": "warehouse",
+        "limits": {
+            "max_record_bytes": 16 << 20,
+            "max_record_depth": 100,
+            "max_record_properties": 1000,
+            "max_inflation": 200,
+            "max_property_columns": 500,
+        },
     }
 
 

@@ -6,6 +6,7 @@ import gzip
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
@@ -19,6 +20,11 @@ from meterhouse.landing import FileToLand, Origin, land_folder, list_files, read
 from meterhouse.landing.columns import read_rows
 from tests.records import CLOCK, DyingStore, KilledError, event, land
 from tests.tables import assert_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from meterhouse.landing import Batch
 
 LINES = "\n".join(event(f'{{"n": {number}}}', event_id=str(number)) for number in range(5)).encode()
 
@@ -60,6 +66,51 @@ def test_what_is_no_file_of_events_is_reported(tmp_path: Path) -> None:
         "nothing.jsonl": "It is a link to no file",
         "pipe.jsonl": "It is neither a file nor a folder",
     }
+
+
+def test_links_that_lead_in_a_circle_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").symlink_to(tmp_path / "b.jsonl")
+    (tmp_path / "b.jsonl").symlink_to(tmp_path / "a.jsonl")
+    zone = list_files(tmp_path)
+    assert [(problem.name, problem.explanation[:23]) for problem in zone.problems] == [
+        ("a.jsonl", "It is a link to no file"),
+        ("b.jsonl", "It is a link to no file"),
+    ]
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("closed", "open"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "e.jsonl").touch()
+    scan = os.scandir
+
+    def refuse(folder: str) -> object:
+        if str(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    zone = list_files(tmp_path)
+    assert [file.name for file in zone.files] == ["open/e.jsonl"]
+    (problem,) = zone.problems
+    assert problem.name == "closed"
+    assert problem.explanation.startswith("The folder cannot be listed: Permission denied.")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("two\nlines.jsonl", "two\\nlines.jsonl"),
+        ("two\\nlines.jsonl", "two\\\\nlines.jsonl"),
+        ("\x1b[2J\u202e.jsonl", "\\x1b[2J\\u202e.jsonl"),
+        ("größe 你好.jsonl", "größe 你好.jsonl"),
+        (os.fsdecode(b"\xff.jsonl"), "\\xff.jsonl"),
+    ],
+)
+def test_names_of_files_are_stored_so_that_they_are_safe_to_show(tmp_path: Path, name: str, shown: str) -> None:
+    (tmp_path / name).write_text(f"{event()}\nno json")
+    store = land(tmp_path)
+    assert store.table("landed_files")["path"].to_list() == store.table("rejected_events")["path"].to_list() == [shown]
 
 
 def test_a_landing_zone_that_is_missing_is_an_error(tmp_path: Path) -> None:
@@ -244,6 +295,73 @@ def test_a_file_that_cannot_be_opened_is_a_problem_and_the_others_are_landed(tmp
     report = land_folder(tmp_path, store, Settings(name="test"), CLOCK, on_file=lambda _: gone.unlink(missing_ok=True))
     assert [problem.name for problem in report.problems] == ["a.jsonl"]
     assert store.table("events")["event_id"].to_list() == ["b"]
+
+
+def _changing(path: Path, at_batch: int) -> Callable[..., Iterator[Batch]]:
+    """Reads as landing does, and has someone write to the file before the batch of that number is given."""
+
+    def read(file: FileToLand, origin: Origin, **options: int) -> Iterator[Batch]:
+        for number, batch in enumerate(read_batches(file, origin, **options)):
+            if (file.path, number) == (path, at_batch):
+                path.write_bytes(path.read_bytes() + b"\n" + event(event_id="new").encode())
+            yield batch
+
+    return read
+
+
+def test_a_file_that_is_still_being_written_is_left_for_the_next_landing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(LINES)
+    (tmp_path / "b.jsonl").write_text(event(event_id="b"))
+    store = DyingStore()
+    with monkeypatch.context() as patched:
+        patched.setattr("meterhouse.landing.land.read_batches", _changing(tmp_path / "a.jsonl", at_batch=0))
+        report = land_folder(tmp_path, store, Settings(name="test"), CLOCK)
+    (problem,) = report.problems
+    assert problem.name == "a.jsonl"
+    assert problem.explanation.startswith("It changed while it was read, so it is still being written. It is left for")
+    assert store.table("events")["event_id"].to_list() == ["b"]
+    assert report.files["path"].to_list() == ["b.jsonl"]
+    land(tmp_path, store)
+    assert sorted(store.table("events")["event_id"]) == ["0", "1", "2", "3", "4", "b", "new"]
+
+
+def test_a_file_that_changes_when_some_of_it_is_stored_is_noted_as_one_that_broke_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(LINES)
+    (tmp_path / "b.jsonl").write_text(event(event_id="b"))
+    store = DyingStore()
+    with monkeypatch.context() as patched:
+        patched.setattr("meterhouse.landing.land.read_batches", _changing(tmp_path / "a.jsonl", at_batch=1))
+        land(tmp_path, store, batch_rows=2)
+    assert_rows(
+        store.table("landed_files").lazy(),
+        "path | records | events | rejected\na.jsonl | 3 | 2 | 1\nb.jsonl | 1 | 1 | 0",
+    )
+    assert_rows(
+        store.table("rejected_events").lazy().select("path", "position", "reason"),
+        "path | position | reason\na.jsonl | 0 | file_changed",
+    )
+    land(tmp_path, store)
+    assert sorted(store.table("events")["event_id"]) == ["0", "1", "2", "3", "4", "b", "new"]
+    assert store.table("event_duplicates").height == 2
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jsonl").write_bytes(LINES)
+
+    def read(file: FileToLand, origin: Origin, **options: int) -> Iterator[Batch]:
+        file.path.unlink()
+        yield from read_batches(file, origin, **options)
+
+    monkeypatch.setattr("meterhouse.landing.land.read_batches", read)
+    store = DyingStore()
+    report = land_folder(tmp_path, store, Settings(name="test"), CLOCK)
+    assert [problem.name for problem in report.problems] == ["a.jsonl"]
+    assert store.table("landed_files").is_empty()
+    assert store.table("rejected_events").is_empty()
 
 
 @pytest.mark.parametrize("name", ["e.jsonl", "e.parquet"])

@@ -9,7 +9,7 @@ import dagster as dg
 
 from meterhouse.catalog import Project
 from meterhouse.catalog.row_files import FORMATS
-from meterhouse.landing import list_files
+from meterhouse.landing import list_files, look_at
 from meterhouse.warehouse import Warehouse
 from meterhouse_pipelines.defs.billing import audit
 from meterhouse_pipelines.resources import ProjectFolder, project_folder
@@ -85,5 +85,5 @@ def inputs_digest(project: Project, warehouse: Warehouse) -> str:
 
 def _files_to_land(project: Project, warehouse: Warehouse) -> list[tuple[str, int]]:
     landed = set(warehouse.scan("landed_files").select("path", "bytes").collect().iter_rows())
-    found = [(file.name, file.path.stat().st_size) for file in list_files(project.events).files]
-    return sorted(set(found) - landed)
+    looks = ((file.name, look_at(file.path)) for file in list_files(project.events).files)
+    return sorted({(name, look.bytes) for name, look in looks if look is not None} - landed)

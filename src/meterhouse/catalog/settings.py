@@ -28,6 +28,41 @@ def _known_timezone(name: str) -> str:
 Timezone = Annotated[str, AfterValidator(_known_timezone)]
 
 
+class Limits(BaseModel):
+    """What a record, a file and the history may hold. What is beyond it is set aside with a reason, the rest is landed.
+
+    They keep memory and disk bounded whatever a sender does. Nothing is lost: files stay in the landing zone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    max_record_bytes: int = Field(
+        16 << 20,
+        ge=1 << 10,
+        le=256 << 20,
+        description="A record with more bytes is rejected; its first 4,096 are kept.",
+    )
+    max_record_depth: int = Field(
+        100, ge=1, le=200, description="A record whose objects and lists are nested deeper is rejected."
+    )
+    max_record_properties: int = Field(
+        1000, ge=1, le=100_000, description="A record with more properties in its metadata is rejected."
+    )
+    max_inflation: int = Field(
+        200,
+        ge=2,
+        description="A compressed file is read until it has become this many times as large, and at least 256 MiB; "
+        "then it is taken for a bomb.",
+    )
+    max_property_columns: int = Field(
+        500,
+        ge=0,
+        le=10_000,
+        description="Typed columns of properties that `events` may have. Properties that come later stay in the "
+        "metadata: meters on them are as exact and slower.",
+    )
+
+
 class Settings(BaseModel):
     """Settings of a project; each has a default that suits most."""
 
@@ -53,6 +88,7 @@ class Settings(BaseModel):
         "events", min_length=1, description="The landing zone: the folder that event files are dropped in."
     )
     warehouse: str = Field("warehouse", min_length=1, description="The folder that meterhouse writes its tables to.")
+    limits: Limits = Field(Limits(), description="What keeps memory and disk bounded whatever is sent.")
 
     @field_validator("currency")
     @classmethod

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from meterhouse.catalog import Project
     from meterhouse.cli.session import Session
+    from meterhouse.landing import FileToLand
     from meterhouse.warehouse import Warehouse
 
 _MOST: Final = 5
@@ -71,22 +72,30 @@ def _last_run(warehouse: Warehouse) -> dict[str, Any] | None:
 
 def _files(project: Project, warehouse: Warehouse) -> dict[str, Any]:
     """Files of the landing zone: one is known by its bytes; only where name and size are new are they read."""
-    from meterhouse.landing import hash_file, list_files
+    from meterhouse.landing import list_files
 
     landed = warehouse.scan("landed_files").select("path", "bytes", "file_id").collect()
     seen = set(landed.select("path", "bytes").iter_rows())
     ids = set(landed["file_id"])
     zone = list_files(project.events)
-    new = [
-        file.name
-        for file in zone.files
-        if (file.name, file.path.stat().st_size) not in seen and hash_file(file.path) not in ids
-    ]
+    new = [file.name for file in zone.files if _is_new(file, seen, ids)]
     return {
         "landed": landed.height,
         "not_landed": new,
         "not_files_of_events": [{"path": held.name, "explanation": held.explanation} for held in zone.problems],
     }
+
+
+def _is_new(file: FileToLand, seen: set[tuple[str, int]], ids: set[str]) -> bool:
+    from meterhouse.landing import hash_file, look_at
+
+    look = look_at(file.path)
+    if look is None or (file.name, look.bytes) in seen:
+        return False
+    try:
+        return hash_file(file.path) not in ids
+    except OSError:
+        return True
 
 
 def _set_aside(warehouse: Warehouse) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meterhouse.landing.duplicates import Settled, settle
-from meterhouse.landing.files import FileToLand, LandingZone, Problem, hash_file, list_files
+from meterhouse.landing.files import FileToLand, LandingZone, Problem, hash_file, list_files, look_at
 from meterhouse.landing.land import EventStore, LandingReport, land_folder
 from meterhouse.landing.read import Batch, Origin, read_batches, read_records
 from meterhouse.landing.reasons import EXPLANATIONS, Reason
@@ -22,6 +22,7 @@ __all__ = [
     "hash_file",
     "land_folder",
     "list_files",
+    "look_at",
     "read_batches",
     "read_records",
     "settle",

@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterhouse.errors import ProjectError
 
@@ -22,6 +22,22 @@ class FileToLand:
 
     path: Path
     name: str
+
+
+class Look(NamedTuple):
+    """What changes when a file does: whoever finds it as it was has read what it was."""
+
+    bytes: int
+    modified_ns: int
+    changed_ns: int
+    inode: int
+
+
+class Identity(NamedTuple):
+    """A file's hash, and what the file was like when it had it."""
+
+    file_id: str
+    look: Look
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,9 @@ def list_files(folder: Path) -> LandingZone:
     files: list[FileToLand] = []
     problems: list[Problem] = []
     for path in _walk(folder):
+        if isinstance(path, OSError):
+            problems.append(_unlisted(path, folder))
+            continue
         file = FileToLand(path, _shown(path.relative_to(folder)))
         problem = _problem(path, folder)
         if problem is None:
@@ -67,11 +86,37 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder, followlinks=False):
+def identify(path: Path) -> Identity | None:
+    """Hash a file; None where it is not the same file before and after. Raises OSError where it cannot be read."""
+    before = look_at(path)
+    file_id = hash_file(path)
+    return None if before is None or look_at(path) != before else Identity(file_id, before)
+
+
+def look_at(path: Path) -> Look | None:
+    """What a file is like now; None where nothing is there, or may not be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return Look(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def _walk(folder: Path) -> Iterator[Path | OSError]:
+    """Files, and links to folders; an error for each folder that cannot be listed."""
+    unlisted: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=unlisted.append, followlinks=False):
+        yield from unlisted
+        unlisted.clear()
         folders[:] = [name for name in folders if _is_published(name)]
         linked = [name for name in folders if (Path(parent) / name).is_symlink()]
         yield from (Path(parent) / name for name in [*linked, *names] if _is_published(name))
+    yield from unlisted
+
+
+def _unlisted(error: OSError, folder: Path) -> Problem:
+    name = _shown(Path(error.filename).relative_to(folder))
+    return Problem(name, f"The folder cannot be listed: {error.strerror}. Let this program read it, and land again.")
 
 
 def _is_published(name: str) -> bool:
@@ -79,7 +124,8 @@ def _is_published(name: str) -> bool:
 
 
 def _problem(path: Path, folder: Path) -> str | None:
-    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+    # Not by `resolve`, which raises where links lead in a circle.
+    if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         return "It is a link that leaves the landing zone. Copy the file into the landing zone instead."
     if path.is_symlink() and not path.is_file():
         return "It is a link to no file. Remove it, or link to a file."
@@ -91,5 +137,12 @@ def _problem(path: Path, folder: Path) -> str | None:
 
 
 def _shown(relative: Path) -> str:
-    """A path as text; bytes that are no UTF-8 are shown as escapes, since tables hold text only."""
-    return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
+    """A path as text that is safe to show. No two paths look the same: a backslash is shown as two.
+
+    Bytes that are no UTF-8 are shown as escapes, since tables hold text only; so are characters that would break lines
+    or steer a terminal.
+    """
+    name = os.fsencode(relative.as_posix().replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
+    if name.isprintable():
+        return name
+    return "".join(held if held.isprintable() else held.encode("unicode_escape").decode() for held in name)

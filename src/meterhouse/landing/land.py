@@ -12,8 +12,9 @@ import polars as pl
 
 from meterhouse.catalog.settings import Settings
 from meterhouse.landing.duplicates import KEY, PLACE, settle
-from meterhouse.landing.files import FileToLand, Problem, hash_file, list_files
-from meterhouse.landing.read import CHUNK_ROWS, Batch, Origin, read_batches, together
+from meterhouse.landing.files import FileToLand, Identity, Look, Problem, identify, list_files, look_at
+from meterhouse.landing.read import CHUNK_ROWS, Batch, Origin, read_batches, refused_file, together
+from meterhouse.landing.reasons import Fault
 from meterhouse.tables import LandedFiles, empty, schema_of
 from meterhouse.tables.properties import PropertyNames, property_columns
 
@@ -22,6 +23,11 @@ BATCH_ROWS: Final = 500_000
 
 BATCH_BYTES: Final = 256 << 20
 """As much is appended at once where events are large. Storing them takes several times that memory."""
+
+STILL_WRITTEN: Final = (
+    "It changed while it was read, so it is still being written. It is left for the next landing. "
+    "Write files under a name that begins with `.` or `_`, and rename them when they are complete."
+)
 
 _COUNTS: Final = ("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers")
 _SIDE_TABLES: Final = {
@@ -75,7 +81,8 @@ def land_folder(
     """Land every file of a folder that was not landed before, in the order of their names.
 
     A file with the path of another that gave events is a changed one: its records without ids are refused, since the
-    sender may have added to what was there. A file that cannot be opened is a problem, and tried again by the next run.
+    sender may have added to what was there. A file that cannot be opened, or changes while it is read, is a problem,
+    and tried again by the next run.
 
     Rows are appended `batch_rows` at a time, or fewer where they are large, whether they come from one file or from
     many small ones. What a file is noted with is written last: without it the file is landed again, finds its own rows
@@ -85,43 +92,68 @@ def land_folder(
     before = store.landed_files()
     seen, used_paths = set(before["file_id"]), set(before.filter(pl.col("events") > 0)["path"])
     problems = list(zone.problems)
-    gathered = _Gathered(store, landed_at)
+    gathered = _Gathered(store, landed_at, problems)
     seen_before = repeated = 0
     for file in zone.files:
         on_file(file)
-        file_id = _identify(file, problems)
-        if file_id is None:
+        identity = _identify(file, problems)
+        if identity is None:
             continue
-        if file_id in seen:
+        if identity.file_id in seen:
             seen_before += 1
-        elif gathered.has(file_id):
+        elif gathered.has(identity.file_id):
             repeated += 1
         else:
-            origin = Origin(file_id, file.name, settings, landed_at, is_changed=file.name in used_paths)
-            gathered.read(file, origin, batch_rows)
+            origin = Origin(identity.file_id, file.name, settings, landed_at, is_changed=file.name in used_paths)
+            gathered.read(file, identity.look, origin, batch_rows)
     gathered.append()
     return LandingReport(gathered.landed(), seen_before, tuple(problems), repeated)
 
 
-def _identify(file: FileToLand, problems: list[Problem]) -> str | None:
+def _identify(file: FileToLand, problems: list[Problem]) -> Identity | None:
     try:
-        return hash_file(file.path)
+        identity = identify(file.path)
     except OSError as error:
         explanation = f"It cannot be opened: {error.strerror}. Let this program read it, and land again."
         problems.append(Problem(file.name, explanation))
         return None
+    if identity is None:
+        problems.append(Problem(file.name, STILL_WRITTEN))
+    return identity
+
+
+@dataclass
+class _Reading:
+    """A file that is read, or was, and is not noted yet."""
+
+    file: FileToLand
+    look: Look
+    origin: Origin
+    counts: dict[str, int]
+    is_stored: bool = False
+    """Whether some of its rows are stored."""
+    is_ended: bool = False
+
+    def has_changed(self) -> bool:
+        """Whether the file is another one by now, so that what was read may be of either."""
+        return look_at(self.file.path) != self.look
+
+    def row(self) -> dict[str, Any]:
+        """Its row of `LandedFiles`."""
+        known = {"file_id": self.origin.file_id, "path": self.file.name, "bytes": self.look.bytes}
+        return {**known, **self.counts, "landed_at": self.origin.landed_at}
 
 
 class _Gathered:
     """Batches that are appended together, and what is counted of each file."""
 
-    def __init__(self, store: EventStore, landed_at: datetime) -> None:
+    def __init__(self, store: EventStore, landed_at: datetime, problems: list[Problem]) -> None:
         self._store = store
         self._landed_at = landed_at
-        self._batches: list[Batch] = []
+        self._problems = problems
+        self._batches: list[tuple[_Reading, Batch]] = []
         self._rows = self._bytes = 0
-        self._files: dict[str, dict[str, Any]] = {}
-        self._ended: list[str] = []
+        self._readings: dict[str, _Reading] = {}
         self._read: set[str] = set()
         self._landed = [empty(LandedFiles).collect()]
 
@@ -129,38 +161,61 @@ class _Gathered:
         """Whether this landing has read a file with this content."""
         return file_id in self._read
 
-    def read(self, file: FileToLand, origin: Origin, batch_rows: int) -> None:
+    def read(self, file: FileToLand, look: Look, origin: Origin, batch_rows: int) -> None:
         """Read a file to its end, and append whenever enough has been gathered."""
+        reading = _Reading(file, look, origin, dict.fromkeys(_COUNTS, 0))
         self._read.add(origin.file_id)
-        size = file.path.stat().st_size
-        known = {"file_id": origin.file_id, "path": file.name, "bytes": size, "landed_at": self._landed_at}
-        self._files[origin.file_id] = {**known, **dict.fromkeys(_COUNTS, 0)}
+        self._readings[origin.file_id] = reading
         for batch in read_batches(file, origin, chunk_rows=min(CHUNK_ROWS, batch_rows)):
-            self._files[origin.file_id]["records"] += batch.records
-            self._files[origin.file_id]["rounded_numbers"] += batch.rounded_numbers
-            self._batches.append(batch)
+            self._batches.append((reading, batch))
             self._rows += batch.records
             self._bytes += batch.bytes
             if self._rows >= batch_rows or self._bytes >= BATCH_BYTES:
                 self.append()
-        self._ended.append(origin.file_id)
+                if reading.is_ended or origin.file_id not in self._readings:
+                    return
+        reading.is_ended = True
 
     def append(self) -> None:
         """Append what waits, then note the files that were read to their end."""
+        for reading in {id(reading): reading for reading, _ in self._batches}.values():
+            if reading.has_changed():
+                self._leave(reading)
+        for reading, batch in self._batches:
+            reading.counts["records"] += batch.records
+            reading.counts["rounded_numbers"] += batch.rounded_numbers
         if self._batches:
-            self._append_rows(together(self._batches))
-        if self._ended:
-            noted = [self._files.pop(file_id) for file_id in self._ended]
-            rows = pl.DataFrame(noted, schema=schema_of(LandedFiles))
+            self._append_rows(together(batch for _, batch in self._batches))
+        for reading, _ in self._batches:
+            reading.is_stored = True
+        ended = [reading for reading in self._readings.values() if reading.is_ended]
+        if ended:
+            rows = pl.DataFrame([reading.row() for reading in ended], schema=schema_of(LandedFiles))
             self._store.append("landed_files", rows)
             self._landed.append(rows)
+        for reading in ended:
+            del self._readings[reading.origin.file_id]
         self._batches = []
         self._rows = self._bytes = 0
-        self._ended = []
 
     def landed(self) -> pl.DataFrame:
         """A row of `LandedFiles` for each file that was landed."""
         return pl.concat(self._landed)
+
+    def _leave(self, reading: _Reading) -> None:
+        """Drop what waits of a file that changed: nobody knows of which content it is.
+
+        Where some of the file is stored already, that is of the content that was hashed, and the file is noted as one
+        that broke off there.
+        """
+        self._batches = [held for held in self._batches if held[0] is not reading]
+        if reading.is_stored:
+            self._batches.append((reading, refused_file(Fault("file_changed"), reading.origin)))
+            reading.is_ended = True
+        else:
+            del self._readings[reading.origin.file_id]
+            self._read.remove(reading.origin.file_id)
+            self._problems.append(Problem(reading.file.name, STILL_WRITTEN))
 
     def _append_rows(self, batch: Batch) -> None:
         known = self._store.known_events(batch.events.select(KEY).unique())
@@ -177,7 +232,7 @@ class _Gathered:
 
     def _count(self, kind: str, rows: pl.DataFrame, sign: int = 1) -> None:
         for file_id, count in rows.group_by("file_id").len().iter_rows():
-            self._files[file_id][kind] += sign * count
+            self._readings[file_id].counts[kind] += sign * count
 
 
 def _with_column_names(events: pl.DataFrame, stored: list[str]) -> pl.DataFrame:

@@ -88,7 +88,16 @@ def read_batches(file: FileToLand, origin: Origin, *, chunk_rows: int = CHUNK_RO
         # No file that is known does this. If one does, it must not keep the others from being landed.
         reader.fault = Fault("unreadable_file", _first_line(damage))
     if reader.fault is not None:
-        yield _refused_file(reader.fault, origin)
+        yield refused_file(reader.fault, origin)
+
+
+def refused_file(fault: Fault, origin: Origin) -> Batch:
+    """What is wrong with a file as a whole, as a refused record at position 0."""
+    row = pl.DataFrame(
+        {"position": [0], "reason": [fault.reason], "explanation": [fault.explanation()], "record": [""]}
+    )
+    no_events = empty(Events).with_columns(untimed=pl.lit(value=False)).collect()
+    return Batch(events=no_events, rejected=_rejected(row, origin), rounded_numbers=0)
 
 
 def together(batches: Iterable[Batch]) -> Batch:
@@ -220,14 +229,6 @@ def _derived_ids(usable: pl.DataFrame, file_id: str) -> pl.Series:
 def _refused(fields: pl.DataFrame, faults: Faults, origin: Origin) -> pl.DataFrame:
     places = fields.select("position", "record", place=pl.int_range(pl.len(), dtype=pl.UInt32()))
     return _rejected(places.join(faults.frame(), on="place"), origin)
-
-
-def _refused_file(fault: Fault, origin: Origin) -> Batch:
-    row = pl.DataFrame(
-        {"position": [0], "reason": [fault.reason], "explanation": [fault.explanation()], "record": [""]}
-    )
-    no_events = empty(Events).with_columns(untimed=pl.lit(value=False)).collect()
-    return Batch(events=no_events, rejected=_rejected(row, origin), rounded_numbers=0)
 
 
 def _rejected(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 Reason: TypeAlias = Literal[
     "unreadable_file",
+    "file_changed",
     "unknown_columns",
     "bad_utf8",
     "bad_json",
@@ -30,6 +31,12 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
         "file, published under its name only when complete. Put the whole file there under the same name: events with "
         "ids do not count twice, and records without ids, which could, are refused there. Of those, put the ones that "
         "were not landed into a file with a new name."
+    ),
+    "file_changed": (
+        "The file changed while it was read{detail}. What was read before that was landed. Expected files that never "
+        "change once they are there: write a file under a name that begins with `.` or `_`, and rename it when it is "
+        "complete. The next landing reads it again: events with ids do not count twice, and records without ids, which "
+        "could, are refused there."
     ),
     "unknown_columns": (
         "The file's columns are not those of events: {detail}. Expected event_id, name, customer_id or "
