@@ -19,7 +19,7 @@ from meterhouse.catalog.filters import Operator
 from meterhouse.catalog.meters import Function
 from meterhouse.catalog.rows import meter_rows
 from meterhouse.metering import EventProperties, cuts_within_days, matches, measure_daily, measure_periods
-from meterhouse.tables import BillingPeriods, Customers, Events, LandedFiles, MeteredPrices, schema_of
+from meterhouse.tables import BillingPeriods, Customers, Events, LandedFiles, MeteredPrices, Subscriptions, schema_of
 from meterhouse.tables.properties import TYPES, PropertyNames
 from tests.oracle.engine import assert_passes, audit_frames, register
 from tests.tables import rows
@@ -70,6 +70,7 @@ sent = st.fixed_dictionaries(
         "name": st.sampled_from(["call", "a"]),
         "customer_id": st.sampled_from([None, "ada", "bob", "eve"]),
         "external_customer_id": st.sampled_from([None, "x-ada", "bob", "ada", "x-eve"]),
+        "subscription_id": st.sampled_from([None, None, "sub-ada", "sub-bob", "ada"]),
         "timestamp": st.sampled_from(INSTANTS),
         "received_at": st.sampled_from(INSTANTS),
         "properties": st.fixed_dictionaries({name: st.none() | values for name in METADATA}),
@@ -82,6 +83,18 @@ periods = st.fixed_dictionaries(
 CUSTOMERS: Final = pl.DataFrame(
     {"customer_id": ["ada", "bob"], "external_id": ["x-ada", "bob"], "name": ["Ada", "Bob"]}, schema_of(Customers)
 )
+
+SUBSCRIPTIONS: Final = rows(
+    Subscriptions,
+    "subscription_id | customer_id \n sub-ada | ada \n sub-bob | bob",
+    product="plan",
+    started_at=MONTH_END,
+    end="period_end",
+    interval="month",
+    interval_count=1,
+    anchor=MONTH_END,
+    timezone="UTC",
+).collect()
 
 LANDED_FILES: Final = rows(
     LandedFiles,
@@ -164,6 +177,7 @@ def test_every_comparison_alike() -> None:
                 "name": ("call", "a")[place % 2],
                 "customer_id": "ada",
                 "external_customer_id": None,
+                "subscription_id": None,
                 "timestamp": MONTH_END + timedelta(days=place % 3),
                 "received_at": MONTH_END,
                 "properties": {"size": value, "Size": held[-place], "tokens.in cache": None},
@@ -193,7 +207,8 @@ def test_measured_alike() -> None:
     def measure(events: list[dict[str, Any]], made: dict[str, Meter], bounds: dict[str, set[datetime]]) -> None:
         seen.update((meter.aggregation.func, meter.aggregation.property) for meter in made.values())
         cycles, landed = period_rows(bounds), event_rows(events)
-        daily = measure_daily(landed.lazy(), made, CUSTOMERS.lazy(), cuts_within_days(cycles.lazy())).collect()
+        cuts = cuts_within_days(cycles.lazy())
+        daily = measure_daily(landed.lazy(), made, CUSTOMERS.lazy(), SUBSCRIPTIONS.lazy(), cuts).collect()
         wanted = cycles.join(pl.DataFrame({"meter": list(made)}), how="cross")
         usage = measure_periods(daily.lazy(), wanted.lazy(), meter_rows(made).lazy()).collect()
         tables = {
@@ -201,6 +216,7 @@ def test_measured_alike() -> None:
             "landed_files": LANDED_FILES,
             "meters": meter_rows(made),
             "customers": CUSTOMERS,
+            "subscriptions": SUBSCRIPTIONS,
             "billing_periods": cycles,
             "metered_prices": price_rows(made),
             "usage_daily": daily,

@@ -9,7 +9,7 @@ import pytest
 
 from meterhouse.catalog import Aggregation, Meter
 from meterhouse.metering import measure_daily
-from meterhouse.tables import Customers, Events, UsageDaily, verify
+from meterhouse.tables import Customers, Events, Subscriptions, UsageDaily, empty, verify
 from tests.tables import Value, assert_rows, rows
 
 CUSTOMERS = rows(
@@ -44,7 +44,9 @@ def test_an_unknown_external_id_like_a_customers_id_is_measured_beside_the_custo
         **_SENT,
     )
 
-    usage = measure_daily(events, {"calls": Meter(aggregation=Aggregation(func="count"))}, CUSTOMERS, NO_CUTS)
+    usage = measure_daily(
+        events, {"calls": Meter(aggregation=Aggregation(func="count"))}, CUSTOMERS, empty(Subscriptions), NO_CUTS
+    )
 
     verify(usage.collect(), UsageDaily)
     assert_rows(
@@ -70,7 +72,7 @@ def test_the_last_of_two_senders_events_with_one_id_at_one_instant_is_always_the
     ).with_columns(number_level=pl.Series([7, 9], dtype=pl.Decimal(38, 12)))
 
     last = {"level": Meter(aggregation=Aggregation(func="last", property="level"))}
-    usage = measure_daily(events.collect()[order].lazy(), last, CUSTOMERS, NO_CUTS)
+    usage = measure_daily(events.collect()[order].lazy(), last, CUSTOMERS, empty(Subscriptions), NO_CUTS)
 
     assert_rows(
         usage,

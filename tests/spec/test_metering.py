@@ -20,7 +20,7 @@ from meterhouse.metering import (
     measure_daily,
     measure_periods,
 )
-from meterhouse.tables import BillingPeriods, Customers, Events, Meters, empty
+from meterhouse.tables import BillingPeriods, Customers, Events, Meters, Subscriptions, empty
 from meterhouse.tables.columns import QUANTITY
 from meterhouse.tables.properties import TYPES, column_of
 from tests.tables import assert_rows, rows
@@ -32,6 +32,21 @@ CUSTOMERS = rows(
     ada         | ext-ada     | Ada
     bob         | ext-bob     | Bob
     """,
+)
+SUBSCRIPTIONS = rows(
+    Subscriptions,
+    """
+    subscription_id | customer_id
+    ada-1           | ada
+    bob-1           | bob
+    """,
+    product="p",
+    started_at=datetime.fromisoformat("2026-01-01T00:00+00:00"),
+    end="period_end",
+    interval="month",
+    interval_count=1,
+    anchor=datetime.fromisoformat("2026-01-01T00:00+00:00"),
+    timezone="UTC",
 )
 NO_CUTS = cuts_within_days(empty(BillingPeriods))
 
@@ -190,7 +205,7 @@ def meter_of(function: str) -> Meter:
 
 def total(function: str, of: pl.LazyFrame) -> pl.LazyFrame:
     """Quantity over everything, through daily states."""
-    daily = measure_daily(of, {"m": meter_of(function)}, CUSTOMERS, NO_CUTS)
+    daily = measure_daily(of, {"m": meter_of(function)}, CUSTOMERS, SUBSCRIPTIONS, NO_CUTS)
     return combine(daily.with_columns(aggregation=pl.lit(function)), ["meter"])
 
 
@@ -253,7 +268,7 @@ def test_last_is_by_time_then_receipt_then_id() -> None:
 
 
 def test_states_of_days_combine_to_the_whole() -> None:
-    daily = measure_daily(MIXED, {"m": meter_of("unique")}, CUSTOMERS, NO_CUTS)
+    daily = measure_daily(MIXED, {"m": meter_of("unique")}, CUSTOMERS, SUBSCRIPTIONS, NO_CUTS)
     distinct = daily.select("date", text=pl.col("distinct_values").list.join(" "))
     assert_rows(distinct.filter(pl.col("text") != ""), "date | text\n2026-01-01 | 1.5\n2026-01-02 | -4 1.5 true")
     by_day = combine(daily.with_columns(aggregation=pl.lit("unique")), ["date"])
@@ -263,24 +278,28 @@ def test_states_of_days_combine_to_the_whole() -> None:
 # --- Whose an event is ------------------------------------------------------------------------------------------------
 
 
-def test_the_customers_id_decides_then_the_senders() -> None:
+def test_the_customers_id_decides_then_the_senders_then_the_subscription() -> None:
     sent = events(
         """
-        event_id | customer_id | external_customer_id | size
-        both     | ada         | ext-bob              | -
-        external | -           | ext-bob              | -
-        wrong    | nobody      | ext-ada              | -
-        unknown  | -           | ext-carl             | -
-        nameless | -           | -                    | -
+        event_id | customer_id | external_customer_id | subscription_id | size
+        both     | ada         | ext-bob              | bob-1           | -
+        external | -           | ext-bob              | ada-1           | -
+        wrong    | nobody      | ext-ada              | -               | -
+        used     | -           | -                    | bob-1           | -
+        unknown  | -           | ext-carl             | -               | -
+        unsold   | -           | -                    | carl-1          | -
+        nameless | -           | -                    | -               | -
         """
     )
     assert_rows(
-        attribute(sent, CUSTOMERS).with_columns(sent=pl.format("<{}>", "customer_id")),
+        attribute(sent, CUSTOMERS, SUBSCRIPTIONS).with_columns(sent=pl.format("<{}>", "customer_id")),
         """
         event_id | sent       | attributed
         both     | <ada>      | yes
         external | <bob>      | yes
         wrong    | <ada>      | yes
+        used     | <bob>      | yes
+        unsold   | <carl-1>   | no
         unknown  | <ext-carl> | no
         nameless | <>         | no
         """,
@@ -323,14 +342,14 @@ def test_a_boundary_within_a_day_is_exact() -> None:
         next     | 2026-01-02T10:30        | 1000
         """
     )
-    daily = measure_daily(used, {"m": meter_of("sum")}, CUSTOMERS, cuts_within_days(periods))
+    daily = measure_daily(used, {"m": meter_of("sum")}, CUSTOMERS, SUBSCRIPTIONS, cuts_within_days(periods))
     usage = measure_periods(daily, periods.with_columns(meter=pl.lit("m")), METERS)
     assert_rows(usage, "cycle | quantity | events\n0 | 110 | 2\n1 | 1000 | 1")
 
 
 def test_a_period_without_events_used_nothing() -> None:
     periods = january_of("bob")
-    daily = measure_daily(MIXED, {"m": meter_of("sum")}, CUSTOMERS, NO_CUTS)
+    daily = measure_daily(MIXED, {"m": meter_of("sum")}, CUSTOMERS, SUBSCRIPTIONS, NO_CUTS)
     assert_rows(measure_periods(daily, periods, METERS), "quantity | events | skipped\n0 | 0 | 0")
     of_max = METERS.with_columns(aggregation=pl.lit("max"))
     assert_rows(measure_periods(daily, periods, of_max), "quantity | events | skipped\n- | 0 | 0")
@@ -340,7 +359,7 @@ def test_unattributed_usage_belongs_to_no_customer_of_the_same_name() -> None:
     """An id in the sender's books that looks like a customer's id is still another's."""
     periods = january_of("ada")
     sent = events("event_id | customer_id | external_customer_id | size\na | - | ada | 7\nb | ada | - | 1")
-    daily = measure_daily(sent, {"m": meter_of("sum")}, CUSTOMERS, NO_CUTS)
+    daily = measure_daily(sent, {"m": meter_of("sum")}, CUSTOMERS, SUBSCRIPTIONS, NO_CUTS)
     assert_rows(daily, "customer_id | attributed | sum\nada | no | 7\nada | yes | 1")
     assert_rows(measure_periods(daily, periods, METERS), "quantity\n1")
 

@@ -21,6 +21,7 @@ from meterhouse.catalog.rows import meter_rows, product_rows
 from meterhouse.metering import combine, measure_daily
 from meterhouse.money import round_minor
 from meterhouse.rating import charge, cover_included, rate
+from meterhouse.tables import Subscriptions, empty
 from tests.landed import Count, land, read_metadata, write_lines
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def test_totals_are_those_that_the_collector_counted(name: str, form: Format, tm
     assert events["external_customer_id"].null_count() == totals["null_customers"]
     assert [str(events["timestamp"].min()), str(events["timestamp"].max())] == [totals["first"], totals["last"]]
 
-    daily = measure_daily(events.lazy(), meters, _customers(events), _no_cuts()).collect()
+    daily = measure_daily(events.lazy(), meters, _customers(events), empty(Subscriptions), _no_cuts()).collect()
     whole = _combined(daily, meters, [])
     by_month = _combined(daily, meters, ["month"])
 
@@ -119,7 +120,7 @@ def test_lines_that_name_no_customer_are_rejected_unless_the_project_takes_them(
 
     meters = _meters(totals)
     events = store.table("events")
-    daily = measure_daily(events.lazy(), meters, _customers(events), _no_cuts()).collect()
+    daily = measure_daily(events.lazy(), meters, _customers(events), empty(Subscriptions), _no_cuts()).collect()
     counted = _counted_by_customer("online_retail_2009_2010", meters)
     assert _combined(daily, meters, ["customer_id"]) == {key: found for key, found in counted.items() if key[1]}
 
@@ -141,7 +142,7 @@ def test_negative_quantities_lower_a_sum(shop: MemoryStore) -> None:
         )
         for sign in ("lt", "gt")
     }
-    daily = measure_daily(events.lazy(), sums, _customers(events), _no_cuts()).collect()
+    daily = measure_daily(events.lazy(), sums, _customers(events), empty(Subscriptions), _no_cuts()).collect()
     whole = _combined(daily, sums, [])
     below, above = whole["lt",].quantity, whole["gt",].quantity
     assert below is not None

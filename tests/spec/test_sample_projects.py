@@ -236,7 +236,9 @@ def ev_charging() -> Bill:
     assert report.files["events"].sum() == _totals(EV_CHARGING)["events"]
     people = {name: table.lazy() for name, table in read_people(project).items()}
     cuts = cuts_within_days(billing_periods(people["subscriptions"], as_of))
-    daily = measure_daily(store.table("events").lazy(), project.catalog.meters, people["customers"], cuts)
+    daily = measure_daily(
+        store.table("events").lazy(), project.catalog.meters, people["customers"], people["subscriptions"], cuts
+    )
     definitions = {name: table.lazy() for name, table in project.definitions.items()}
     return bill(
         Books(customers=people["customers"], subscriptions=people["subscriptions"], **definitions),

@@ -18,7 +18,7 @@ KEY: Final = ("source", "event_id")
 
 PLACE: Final = ("file_id", "position")
 
-COMPARED: Final = ("name", "customer_id", "external_customer_id", "timestamp")
+COMPARED: Final = ("name", "customer_id", "external_customer_id", "subscription_id", "timestamp")
 """What makes two events the same, besides the metadata; when they were received does not."""
 
 _decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode

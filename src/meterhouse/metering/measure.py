@@ -26,6 +26,7 @@ _EVENT_FIELDS = (
     "source",
     "customer_id",
     "external_customer_id",
+    "subscription_id",
     "timestamp",
     "received_at",
     "date",
@@ -33,7 +34,11 @@ _EVENT_FIELDS = (
 
 
 def measure_daily(
-    events: pl.LazyFrame, meters: Mapping[str, Meter], customers: pl.LazyFrame, cuts: pl.LazyFrame
+    events: pl.LazyFrame,
+    meters: Mapping[str, Meter],
+    customers: pl.LazyFrame,
+    subscriptions: pl.LazyFrame,
+    cuts: pl.LazyFrame,
 ) -> pl.LazyFrame:
     """States of every meter per customer, day and slice (`usage_daily`).
 
@@ -41,7 +46,7 @@ def measure_daily(
     """
     properties = EventProperties(events.collect_schema().names())
     needed = properties.columns_of(name for meter in meters.values() for name in _property_names(meter))
-    sliced = slice_events(attribute(events.select(*_EVENT_FIELDS, *needed), customers), cuts)
+    sliced = slice_events(attribute(events.select(*_EVENT_FIELDS, *needed), customers, subscriptions), cuts)
     measured = [_measure(sliced, name, meter, properties) for name, meter in sorted(meters.items())]
     return conform(pl.concat([empty(UsageDaily), *measured], how="diagonal"), UsageDaily)
 

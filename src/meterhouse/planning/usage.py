@@ -76,6 +76,7 @@ def _meter_days(project: Project, warehouse: Warehouse, days: list[date], cuts: 
         warehouse.scan("events").filter(within),
         project.catalog.meters,
         warehouse.scan("customers"),
+        warehouse.scan("subscriptions"),
         cuts.lazy().filter(within),
     )
     warehouse.replace("usage_daily", states.collect(), where=f"date >= '{days[0]}' AND date <= '{days[-1]}'")
@@ -86,9 +87,12 @@ def _fingerprints(
 ) -> dict[date, str]:
     measured = frame_digest(meters.select("meter", "definition"))
     customers = frame_digest(warehouse.scan("customers").select("customer_id", "external_id").collect())
+    subscriptions = frame_digest(warehouse.scan("subscriptions").select("subscription_id", "customer_id").collect())
     cut_days = {day: frame_digest(rows) for (day,), rows in cuts.partition_by("date", as_dict=True).items()}
     return {
-        day: digest(__version__, measured, customers, cut_days.get(day, ""), *(path.name for path in paths))
+        day: digest(
+            __version__, measured, customers, subscriptions, cut_days.get(day, ""), *(path.name for path in paths)
+        )
         for day, paths in files.items()
     }
 

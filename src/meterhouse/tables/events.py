@@ -30,6 +30,7 @@ class Events(dy.Schema):
     name = column.text("What happened.")
     customer_id = column.identifier("The customer's id, as sent.", nullable=True)
     external_customer_id = column.identifier("The customer's id in the sender's books, as sent.", nullable=True)
+    subscription_id = column.identifier("The subscription that used it, as sent (Lago).", nullable=True)
     timestamp = column.instant("When it happened.")
     received_at = column.instant("When it was received: as sent, else the clock of the landing.")
     metadata = column.text("The original JSON object, verbatim.")

@@ -20,7 +20,7 @@ from meterhouse.metering import (
     measure_over_customers,
     measure_periods,
 )
-from meterhouse.tables import BillingPeriods, Customers, Usage, schema_of
+from meterhouse.tables import BillingPeriods, Customers, Subscriptions, Usage, empty, schema_of
 from tests.conformance.adapters.calendars import Row
 from tests.conformance.cases import Case, NotCovered
 
@@ -83,9 +83,8 @@ def measure(
         ],
         schema=schema_of(BillingPeriods),
     )
-    daily = measure_daily(
-        landed, definitions, pl.LazyFrame(people, schema=schema_of(Customers)), cuts_within_days(cycles)
-    )
+    known = pl.LazyFrame(people, schema=schema_of(Customers))
+    daily = measure_daily(landed, definitions, known, empty(Subscriptions), cuts_within_days(cycles))
     usage = measure_periods(daily, cycles.with_columns(meter=pl.lit("meter")), meter_rows(definitions).lazy())
     return usage.sort("cycle").collect().to_dicts()
 

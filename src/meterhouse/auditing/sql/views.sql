@@ -19,12 +19,15 @@ CREATE OR REPLACE TEMP VIEW landed_events AS SELECT e.* FROM events AS e SEMI JO
 
 CREATE OR REPLACE TEMP VIEW attributed_events AS
 SELECT
-    e.* REPLACE (coalesce(by_id.customer_id, by_external.customer_id, e.customer_id, e.external_customer_id, '')
-        AS customer_id),
-    by_id.customer_id IS NOT NULL OR by_external.customer_id IS NOT NULL AS attributed
+    e.* REPLACE (coalesce(
+        by_id.customer_id, by_external.customer_id, by_subscription.customer_id,
+        e.customer_id, e.external_customer_id, e.subscription_id, ''
+    ) AS customer_id),
+    coalesce(by_id.customer_id, by_external.customer_id, by_subscription.customer_id) IS NOT NULL AS attributed
 FROM landed_events AS e
 LEFT JOIN customers AS by_id ON by_id.customer_id = e.customer_id
 LEFT JOIN customers AS by_external ON by_external.external_id = e.external_customer_id
+LEFT JOIN subscriptions AS by_subscription ON by_subscription.subscription_id = e.subscription_id
 WHERE is_metered(e.date);
 
 CREATE OR REPLACE TEMP VIEW all_invoices AS
