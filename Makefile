@@ -23,7 +23,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV DAGSTER_HOME
 
 .PHONY: help
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: $(READY) ## Bill real usage events and show the invoices
@@ -60,8 +60,12 @@ docs: $(READY) ## Write docs/reference and the output of examples from what the 
 	$(BIN)/python docs/examples.py
 
 .PHONY: bench
-bench: $(READY) ## Measure speed and memory beside a reference in the same run
-	$(BIN)/python -m benchmarks
+bench: $(READY) ## Measure speed and memory beside a reference in the same run; EVENTS=1000000 for a quick one
+	$(BIN)/python -m benchmarks $(if $(EVENTS),--events $(EVENTS) --postgres-events $(EVENTS))
+
+.PHONY: bench-large
+bench-large: $(READY) ## Growth and peak memory, 10 M and 100 M events: takes long, and 30 GB of disk
+	$(BIN)/python -m benchmarks --only large
 
 .PHONY: ui
 ui: $(READY) ## Open Dagster on http://localhost:3000

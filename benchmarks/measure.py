@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import tempfile
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Measured(NamedTuple):
-    """What a command took."""
+    """What a command took; `cpu_seconds` are those of all its threads."""
 
     seconds: float
-    peak_mib: float
+    cpu_seconds: float
+    peak_mib: float | None
 
 
 def measure(*command: str) -> Measured:
@@ -21,10 +26,26 @@ def measure(*command: str) -> Measured:
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             errors.seek(0)
             raise subprocess.CalledProcessError(process.returncode, command, stderr=errors.read())
-    return Measured(seconds, usage.ru_maxrss / 1024)
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def median(once: Callable[[], Measured], repeats: int) -> Measured:
+    """The median of each figure."""
+    runs = [once() for _ in range(repeats)]
+    peaks = [run.peak_mib for run in runs if run.peak_mib is not None]
+    return Measured(
+        statistics.median(run.seconds for run in runs),
+        statistics.median(run.cpu_seconds for run in runs),
+        statistics.median(peaks) if peaks else None,
+    )

@@ -1,0 +1,1 @@
+"""What meterhouse is measured beside: the same by hand, in DuckDB and in PostgreSQL."""
