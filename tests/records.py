@@ -39,6 +39,9 @@ class MemoryStore:
     def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
         return self.table("events").join(keys, on=["source", "event_id"], how="semi")
 
+    def named(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
+        return self.table(table).join(keys, on=keys.columns, how="semi", maintain_order="left")
+
     def places(self, table: str, file_ids: pl.Series) -> pl.DataFrame:
         return self.table(table).filter(pl.col("file_id").is_in(file_ids.implode())).select("file_id", "position")
 

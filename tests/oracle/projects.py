@@ -74,13 +74,21 @@ def write_books(root: Path, draw: Random) -> None:
 
 
 def write_events(root: Path, draw: Random, name: str, events: int, days: int) -> None:
-    """A file of events of `days` days: good ones, resends of them with the same and with other content, and rubbish."""
+    """A file of events of `days` days: good ones, resends with the same and with other content, rubbish, and voids.
+
+    Some of the voids name events that come with a later file, or never.
+    """
     sent = [_event(draw, f"{name}-{place}", days) for place in range(events)]
     sent += [draw.choice(sent) for _ in range(events // 20)]
     sent += [{**draw.choice(sent), "metadata": {"tokens": 99}} for _ in range(events // 20)]
     draw.shuffle(sent)
     lines = [json.dumps(event) for event in sent]
     lines[len(lines) // 2 : len(lines) // 2] = ["{", '{"name": "call"}', '{"unheard of": 1}']
+    lines += [
+        json.dumps({"void": void["event_id"].replace("first", spelled), "source": void["source"]})
+        for void in sent[:: events // 12]
+        for spelled in ("first", "second")
+    ]
     (root / "events" / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
 
 

@@ -35,8 +35,17 @@ ALTERATIONS: Final = """
     landed_files        | rejected_events      | DROP                     | true
     landed_files        | event_duplicates     | DROP                     | true
     landed_files        | event_conflicts      | DROP                     | true
+    landed_files        | voids                | DROP                     | true
+    landed_files        | landed_files         | voids                    | true
     events              | events               | REPEAT                   | true
     events              | events               | date                     | true
+    voids               | voided_events        | DROP                     | true
+    voids               | voided_events        | event_id                 | true
+    voids               | voided_events        | date                     | true
+    voids               | voids                | DROP                     | VOIDS_ALONE
+    voids               | events               | DROP                     | IS_VOIDED
+    events_by_day       | voids                | DROP                     | VOIDS_ALONE
+    usage_daily         | voids                | DROP                     | VOIDS_ALONE
     events_by_day       | usage_daily          | skipped                  | true
     events_by_day       | usage_daily          | DROP                     | events > 0
     events_by_day       | events               | DROP                     | true
@@ -161,6 +170,9 @@ ALTERATIONS: Final = """
 _WORDS: Final = {
     "CUTS_EVENTS": "(customer_id, period_start) IN (SELECT (customer_id, slice_start) FROM usage_daily "
     "WHERE slice_start > date)",
+    "VOIDS_ALONE": "(source, event_id) IN (SELECT (source, event_id) FROM voids SEMI JOIN voided_events "
+    "USING (source, event_id) GROUP BY ALL HAVING count(*) = 1)",
+    "IS_VOIDED": "(source, event_id) IN (SELECT (source, event_id) FROM voided_events)",
     "HAS_MORE_STEPS": "(invoice_id, line_no) IN (SELECT (invoice_id, line_no) FROM rated_lines WHERE step = 2)",
     "HAS_PRICED": "(product, price_id) IN (SELECT (product, price_id) FROM invoice_lines "
     "JOIN invoices USING (invoice_id) WHERE kind = 'usage' AND billed > 0 AND IS_OF_LAST_RUN)",

@@ -26,9 +26,17 @@ from meterhouse_pipelines.resources import ProjectFolder
 
 _GROUP = "landing"
 _SET_ASIDE = [
-    table_spec(table, _GROUP, ["landed_files"]) for table in ("rejected_events", "event_duplicates", "event_conflicts")
+    table_spec(table, _GROUP, ["landed_files"])
+    for table in (
+        "rejected_events",
+        "event_duplicates",
+        "event_conflicts",
+        "voids",
+        "voided_events",
+        "retried_records",
+    )
 ]
-_COUNTS = ("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers")
+_COUNTS = ("records", "events", "rejected", "duplicates", "conflicts", "voids", "rounded_numbers")
 
 
 @dg.multi_asset(specs=[table_spec("landed_files", _GROUP), *_SET_ASIDE], backfill_policy=at_once, pool=POOL)

@@ -28,6 +28,7 @@ CHECKS: Final = (
     "landed_files",
     "unfinished_landings",
     "events",
+    "voids",
     "events_by_day",
     "usage_daily",
     "usage",

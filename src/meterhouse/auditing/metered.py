@@ -17,7 +17,7 @@ SELECT {meter} AS meter, {aggregation} AS aggregation, customer_id, attributed, 
 FROM attributed_events WHERE {condition}"""
 
 _FILTERED: Final = (
-    "SELECT {meter} AS meter, date, count(*) AS events FROM landed_events WHERE NOT {condition} GROUP BY date"
+    "SELECT {meter} AS meter, date, count(*) AS events FROM counting_events WHERE NOT {condition} GROUP BY date"
 )
 
 

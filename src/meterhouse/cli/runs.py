@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LABEL = 11
 """How wide the names are that lines begin with."""
 
-_COUNTS = ("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers")
+_COUNTS = ("records", "events", "rejected", "duplicates", "conflicts", "voids", "rounded_numbers")
 _SET_ASIDE = {"rejected": ("rejected", "rejected"), "duplicates": ("duplicate",), "conflicts": ("conflict",)}
 
 Through = Annotated[
@@ -119,6 +119,8 @@ def _show_landing(report: LandingReport, broken: list[dict[str, Any]], session: 
     set_aside = [counted(total[name], *words) for name, words in _SET_ASIDE.items() if total[name]]
     if set_aside:
         screen.print(f"Set aside  {', '.join(set_aside)}; why: {session.command('status')}", soft_wrap=True)
+    if total["voids"]:
+        screen.print(f"Voided     {counted(total['voids'], 'record')} that take an event back")
     if total["rounded_numbers"]:
         screen.print(f"Rounded    {counted(total['rounded_numbers'], 'number')} with more than 12 places")
     for problem in report.problems:

@@ -44,16 +44,18 @@ def find_faults(fields: pl.DataFrame, settings: Settings, landed_at: datetime, *
     `is_changed` says that a file of this path was landed before with other content, perhaps with these very records.
     """
     limit = pl.lit(landed_at + timedelta(days=settings.future_limit_days), dtype=INSTANT)
+    is_event = pl.col("void").is_null()
     is_missing_customer = pl.all_horizontal(
         map(_is_missing, ("customer_id", "external_customer_id", "subscription_id"))
     )
     checks: list[tuple[Reason, pl.Expr, pl.Expr]] = [
         ("unknown_shape", pl.col("misfit").is_not_null(), pl.col("misfit")),
-        ("no_name", _is_missing("name"), pl.lit("")),
+        ("no_voided_event", pl.col("void") == "", pl.lit("")),
+        ("no_name", _is_missing("name") & is_event, pl.lit("")),
         ("name_too_long", _characters("name") > NAME_CHARACTERS, _characters("name").cast(pl.String())),
         ("no_event_id", pl.col("event_id") == "", pl.lit("")),
-        ("no_id_in_changed_file", pl.col("event_id").is_null() & pl.lit(is_changed), pl.lit("")),
-        ("no_customer", is_missing_customer & pl.lit(settings.missing_customer == "reject"), pl.lit("")),
+        ("no_id_in_changed_file", pl.col("event_id").is_null() & is_event & pl.lit(is_changed), pl.lit("")),
+        ("no_customer", is_missing_customer & is_event & pl.lit(settings.missing_customer == "reject"), pl.lit("")),
         ("no_timestamp", pl.col("timestamp").is_null() & ~pl.col("untimed"), pl.lit("")),
         ("bad_timestamp", ~_is_usable("occurred"), _quoted("timestamp")),
         ("timestamp_in_future", pl.col("occurred") > limit, _quoted("timestamp")),

@@ -15,6 +15,7 @@ from meterhouse.landing.duplicates import KEY, PLACE, settle
 from meterhouse.landing.files import FileToLand, Identity, Look, Problem, identify, list_files, look_at
 from meterhouse.landing.read import CHUNK_ROWS, Batch, Origin, read_batches, refused_file, together
 from meterhouse.landing.reasons import Fault
+from meterhouse.landing.voids import newly_voided
 from meterhouse.tables import LandedFiles, empty, schema_of
 from meterhouse.tables.properties import PropertyNames, property_columns
 
@@ -29,12 +30,14 @@ STILL_WRITTEN: Final = (
     "Write files under a name that begins with `.` or `_`, and rename them when they are complete."
 )
 
-_COUNTS: Final = ("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers")
+_COUNTS: Final = ("records", "events", "rejected", "duplicates", "conflicts", "voids", "rounded_numbers")
 _SIDE_TABLES: Final = {
     "rejected": "rejected_events",
     "duplicates": "event_duplicates",
     "conflicts": "event_conflicts",
+    "voids": "voids",
 }
+_DATED: Final = (*KEY, "date")
 
 
 class EventStore(Protocol):
@@ -49,8 +52,11 @@ class EventStore(Protocol):
     def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
         """The stored events with one of these (source, event_id), with at least the columns of `Events`."""
 
+    def named(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
+        """Rows of `voids` or `voided_events` with one of these (source, event_id), in the order of their landing."""
+
     def places(self, table: str, file_ids: pl.Series) -> pl.DataFrame:
-        """(file_id, position) of some files that `rejected_events`, `event_duplicates` or `event_conflicts` has."""
+        """(file_id, position) of some files that a table of records set aside, or `voids`, has."""
 
     def append(self, table: str, rows: pl.DataFrame) -> None:
         """Add rows to a table; `events` may bring new property columns."""
@@ -218,17 +224,33 @@ class _Gathered:
             self._problems.append(Problem(reading.file.name, STILL_WRITTEN))
 
     def _append_rows(self, batch: Batch) -> None:
-        known = self._store.known_events(batch.events.select(KEY).unique())
+        keys = pl.concat([batch.events.select(KEY), batch.voids.select(KEY)]).unique()
+        known = self._store.known_events(keys)
         settled = settle(batch.events, known, self._landed_at)
+        voids = pl.concat([self._store.named("voids", batch.events.select(KEY).unique()), batch.voids])
         if not settled.events.is_empty():
             self._store.append("events", _with_column_names(settled.events, self._store.event_columns()))
-        sides = {"rejected": batch.rejected, "duplicates": settled.duplicates, "conflicts": settled.conflicts}
+        sides = {
+            "rejected": batch.rejected,
+            "duplicates": settled.duplicates,
+            "conflicts": settled.conflicts,
+            "voids": batch.voids,
+        }
         for kind, rows in sides.items():
             _append_missing(_SIDE_TABLES[kind], rows, self._store)
             self._count(kind, rows)
+        if not voids.is_empty():
+            self._append_voided(pl.concat([known.select(_DATED), settled.events.select(_DATED)]), voids)
         self._count("events", batch.events)
         for kind in ("duplicates", "conflicts"):
             self._count("events", sides[kind], sign=-1)
+
+    def _append_voided(self, events: pl.DataFrame, voids: pl.DataFrame) -> None:
+        voided = newly_voided(
+            events, voids, self._store.named("voided_events", voids.select(KEY).unique()), self._landed_at
+        )
+        if not voided.is_empty():
+            self._store.append("voided_events", voided)
 
     def _count(self, kind: str, rows: pl.DataFrame, sign: int = 1) -> None:
         for file_id, count in rows.group_by("file_id").len().iter_rows():

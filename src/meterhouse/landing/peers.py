@@ -118,7 +118,14 @@ LAGO: Final = Shape(
     takes_unix_seconds=True,
 )
 
-SHAPES: Final = (CLOUD_EVENTS, STRIPE, LAGO, POLAR, DODO, METERHOUSE)
+VOID: Final = Shape(
+    "void",
+    {"void": "void", "event_id": "event_id", "timestamp": "timestamp", "metadata": "metadata"},
+    is_timed=False,
+)
+"""Takes an event back (rule 1.6). Of that event it says nothing but its id, and `event_id` is its own."""
+
+SHAPES: Final = (VOID, CLOUD_EVENTS, STRIPE, LAGO, POLAR, DODO, METERHOUSE)
 """A record is of the first shape of which it has a field that no later one has."""
 
 OBJECT_FIELDS: Final = ("metadata", "data", "payload", "properties")

@@ -21,7 +21,7 @@ from meterhouse.landing.lines import Lines
 from meterhouse.landing.metadata import Typed, type_metadata
 from meterhouse.landing.reasons import Fault
 from meterhouse.landing.shapes import Faults, one_shape, read_lines
-from meterhouse.tables import Events, RejectedEvents, conform, empty, schema_of
+from meterhouse.tables import Events, RejectedEvents, Voids, conform, empty, schema_of
 from meterhouse.tables.columns import INSTANT
 from meterhouse.tables.properties import column_of
 
@@ -45,18 +45,19 @@ class Batch:
     """What a part of a file holds.
 
     `events` has the columns of `Events`, `untimed` (the sender left the timestamp out), and the typed properties, whose
-    columns may still differ in letter case only.
+    columns may still differ in letter case only. `voids` has the columns of `Voids`.
     `rounded_numbers` counts the numbers of `events` that had more than 12 places.
     """
 
     events: pl.DataFrame
+    voids: pl.DataFrame
     rejected: pl.DataFrame
     rounded_numbers: int
 
     @property
     def records(self) -> int:
         """How many records were read; a file that is refused as a whole counts as one."""
-        return self.events.height + self.rejected.height
+        return self.events.height + self.voids.height + self.rejected.height
 
     @property
     def bytes(self) -> int:
@@ -97,7 +98,7 @@ def refused_file(fault: Fault, origin: Origin) -> Batch:
         {"position": [0], "reason": [fault.reason], "explanation": [fault.explanation()], "record": [""]}
     )
     no_events = empty(Events).with_columns(untimed=pl.lit(value=False)).collect()
-    return Batch(events=no_events, rejected=_rejected(row, origin), rounded_numbers=0)
+    return Batch(events=no_events, voids=empty(Voids).collect(), rejected=_rejected(row, origin), rounded_numbers=0)
 
 
 def together(batches: Iterable[Batch]) -> Batch:
@@ -107,6 +108,7 @@ def together(batches: Iterable[Batch]) -> Batch:
     properties = sorted(name for name in events.columns if name not in {*schema_of(Events), "untimed"})
     return Batch(
         events=events.select(*schema_of(Events), "untimed", *properties),
+        voids=pl.concat([batch.voids for batch in parts]),
         rejected=pl.concat([batch.rejected for batch in parts]),
         rounded_numbers=sum(batch.rounded_numbers for batch in parts),
     )
@@ -189,12 +191,13 @@ def _take(fields: pl.DataFrame, faults: Faults, origin: Origin) -> Batch:
     """Check records and type their metadata. The first fault of a record is the one it is refused for."""
     checked = with_instants(one_shape(fields), origin.landed_at)
     faults = Faults({**find_faults(checked, origin.settings, origin.landed_at, is_changed=origin.is_changed), **faults})
-    is_usable = ~checked.select(pl.int_range(pl.len(), dtype=pl.UInt32()).is_in(list(faults))).to_series()
+    is_usable = ~checked.select(_is_at(faults)).to_series()
     usable = checked.filter(is_usable)
     typed = type_metadata(usable["metadata"].to_list())
     refused = _refused(checked, faults, origin), _refused(usable, typed.faults, origin)
     return Batch(
         events=_events(usable, typed, origin),
+        voids=_voids(usable, typed, origin),
         rejected=pl.concat(refused).sort("position"),
         rounded_numbers=sum(place not in typed.faults for place in typed.rounded),
     )
@@ -211,8 +214,30 @@ def _events(usable: pl.DataFrame, typed: Typed, origin: Origin) -> pl.DataFrame:
         date=pl.col("occurred").dt.date(),
     )
     kept = [*schema_of(Events), "untimed", *sorted(column.name for column in columns)]
-    faulty = pl.int_range(pl.len(), dtype=pl.UInt32()).is_in(list(typed.faults))
-    return events.filter(~faulty).select(kept)
+    return events.filter(pl.col("void").is_null(), ~_is_at(typed.faults)).select(kept)
+
+
+def _voids(usable: pl.DataFrame, typed: Typed, origin: Origin) -> pl.DataFrame:
+    """Records that take an event back (rule 1.6)."""
+    clock = pl.lit(origin.landed_at, dtype=INSTANT)
+    voids = usable.lazy().filter(pl.col("void").is_not_null(), ~_is_at(typed.faults))
+    kept = voids.select(
+        "source",
+        "metadata",
+        "position",
+        file_id=pl.lit(origin.file_id),
+        event_id="void",
+        void_id="event_id",
+        timestamp="occurred",
+        received_at="received",
+        landed_at=clock,
+        landed_on=clock.dt.date(),
+    )
+    return conform(kept, Voids).collect()
+
+
+def _is_at(places: Iterable[int]) -> pl.Expr:
+    return pl.int_range(pl.len(), dtype=pl.UInt32()).is_in(list(places))
 
 
 def _derived_ids(usable: pl.DataFrame, file_id: str) -> pl.Series:

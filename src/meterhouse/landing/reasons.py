@@ -12,6 +12,7 @@ Reason: TypeAlias = Literal[
     "bad_json",
     "unknown_shape",
     "wrong_type",
+    "no_voided_event",
     "no_name",
     "name_too_long",
     "no_event_id",
@@ -58,6 +59,10 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "wrong_type": (
         "A field has the wrong type: {detail}. Ids, names and timestamps are text. "
         "Put the value in quotes and send it again."
+    ),
+    "no_voided_event": (
+        "The record is a void and names no event. Expected the id of the event to take back, in `void`, and its source "
+        "in `source` where that is not `user`. Add it and send it again."
     ),
     "no_name": (
         "The record has no name. Expected what happened, in `name` (Dodo: `event_name`). Add it and send it again."

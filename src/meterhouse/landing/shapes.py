@@ -95,14 +95,15 @@ def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:
 def one_shape(fields: pl.DataFrame) -> pl.DataFrame:
     """Give the fields of all shapes meterhouse's names.
 
-    `misfit` says what keeps a record from being of its shape. `untimed` marks the events that have no timestamp and, as
-    their shape has it, need none.
+    `misfit` says what keeps a record from being of its shape. `void` names the event that a record takes back.
+    `untimed` marks the records that have no timestamp and, as their shape has it, need none.
     """
     present = {field for field in FIELDS if fields[field].null_count() < fields.height}
     shapes = [shape for shape in SHAPES if shape is METERHOUSE or not present.isdisjoint(marks(shape))]
     told = [pl.coalesce(_marks_there(shape, present)).is_not_null() for shape in shapes[:-1]]
     named = {
-        field: _of_shape(told, [_named(shape, field, fields.schema) for shape in shapes]) for field in METERHOUSE.names
+        field: _of_shape(told, [_named(shape, field, fields.schema) for shape in shapes])
+        for field in (*METERHOUSE.names, "void")
     }
     misfit = _of_shape(told, [_misfit(shape, present) for shape in shapes])
     untimed = _of_shape(

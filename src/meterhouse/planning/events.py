@@ -41,6 +41,11 @@ class WarehouseEvents:
         named = stored.filter(pl.col("event_id").is_in(known["event_id"].implode()))
         return named.join(known.lazy(), on=keys.columns, how="semi").collect()
 
+    def named(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
+        """Rows of `voids` or `voided_events` with one of these (source, event_id), in the order of their landing."""
+        named = self._warehouse.scan(table).join(keys.lazy(), on=keys.columns, how="semi")
+        return named.sort("landed_at", "file_id", "position").collect()
+
     def places(self, table: str, file_ids: pl.Series) -> pl.DataFrame:
         """(file_id, position) of some files that a side table has."""
         rows = self._warehouse.scan(table).filter(pl.col("file_id").is_in(file_ids.implode()))
@@ -49,6 +54,15 @@ class WarehouseEvents:
     def append(self, table: str, rows: pl.DataFrame) -> None:
         """Add rows to a table."""
         self._warehouse.append(table, rows)
+
+
+def counting_events(warehouse: Warehouse, days: pl.Expr) -> pl.LazyFrame:
+    """The events of some days but those that were taken back (rule 1.6); `days` is a condition on `date`."""
+    events = warehouse.scan("events").filter(days)
+    voided = warehouse.scan("voided_events").filter(days).select("source", "event_id", "date").collect()
+    if voided.is_empty():
+        return events
+    return events.join(voided.lazy(), on=voided.columns, how="anti")
 
 
 def land(

@@ -13,6 +13,7 @@ import polars as pl
 from meterhouse import __version__
 from meterhouse.invoicing import billing_periods
 from meterhouse.metering import cuts_within_days, measure_daily
+from meterhouse.planning.events import counting_events
 from meterhouse.planning.fingerprints import digest, forget, frame_digest, record, recorded
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.ranges import told_where
@@ -73,7 +74,7 @@ def _changed(warehouse: Warehouse, now: dict[date, str]) -> list[date]:
 def _meter_days(project: Project, warehouse: Warehouse, days: list[date], cuts: pl.DataFrame) -> None:
     within = pl.col("date").is_between(days[0], days[-1])
     states = measure_daily(
-        warehouse.scan("events").filter(within),
+        counting_events(warehouse, within),
         project.catalog.meters,
         warehouse.scan("customers"),
         warehouse.scan("subscriptions"),
@@ -88,18 +89,24 @@ def _fingerprints(
     measured = frame_digest(meters.select("meter", "definition"))
     customers = frame_digest(warehouse.scan("customers").select("customer_id", "external_id").collect())
     subscriptions = frame_digest(warehouse.scan("subscriptions").select("subscription_id", "customer_id").collect())
+    voided = _files_by_day(warehouse, "voided_events")
     cut_days = {day: frame_digest(rows) for (day,), rows in cuts.partition_by("date", as_dict=True).items()}
     return {
         day: digest(
-            __version__, measured, customers, subscriptions, cut_days.get(day, ""), *(path.name for path in paths)
+            __version__,
+            measured,
+            customers,
+            subscriptions,
+            cut_days.get(day, ""),
+            *(path.name for path in (*paths, *voided.get(day, ()))),
         )
         for day, paths in files.items()
     }
 
 
-def _files_by_day(warehouse: Warehouse) -> dict[date, list[Path]]:
-    """Stored files of `events`, by the day that their folder names."""
-    paths = sorted(Path(unquote(uri.removeprefix("file://"))) for uri in warehouse.file_uris("events"))
+def _files_by_day(warehouse: Warehouse, table: str = "events") -> dict[date, list[Path]]:
+    """Stored files of `events` or `voided_events`, by the day that their folder names."""
+    paths = sorted(Path(unquote(uri.removeprefix("file://"))) for uri in warehouse.file_uris(table))
     by_day = sorted((date.fromisoformat(path.parent.name.removeprefix("date=")), path) for path in paths)
     return {day: [path for _, path in pairs] for day, pairs in groupby(by_day, key=lambda pair: pair[0])}
 

@@ -21,7 +21,16 @@ from meterhouse.tables.definitions import (
     Subscriptions,
     Tiers,
 )
-from meterhouse.tables.events import EventConflicts, EventDuplicates, Events, LandedFiles, RejectedEvents
+from meterhouse.tables.events import (
+    EventConflicts,
+    EventDuplicates,
+    Events,
+    LandedFiles,
+    RejectedEvents,
+    RetriedRecords,
+    VoidedEvents,
+    Voids,
+)
 from meterhouse.tables.facts import (
     Billables,
     BilledFees,
@@ -58,6 +67,9 @@ WAREHOUSE: Final[dict[str, Stored]] = {
     "rejected_events": Stored(RejectedEvents, "landed_on"),
     "event_duplicates": Stored(EventDuplicates, "landed_on"),
     "event_conflicts": Stored(EventConflicts, "landed_on"),
+    "voids": Stored(Voids, "landed_on"),
+    "voided_events": Stored(VoidedEvents, "date"),
+    "retried_records": Stored(RetriedRecords, "landed_on"),
     "meters": Stored(Meters),
     "customers": Stored(Customers),
     "subscriptions": Stored(Subscriptions),
@@ -112,12 +124,15 @@ __all__ = [
     "RatedSteps",
     "RejectedEvents",
     "RejectedRows",
+    "RetriedRecords",
     "Runs",
     "Stored",
     "Subscriptions",
     "Tiers",
     "Usage",
     "UsageDaily",
+    "VoidedEvents",
+    "Voids",
     "conform",
     "empty",
     "schema_of",

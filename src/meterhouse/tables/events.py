@@ -13,11 +13,12 @@ class LandedFiles(dy.Schema):
     file_id = column.identifier("SHA-256 of the file's bytes.", key=True)
     path = column.text("Where it was, relative to the landing zone.")
     bytes = column.count("Its size.")
-    records = column.count("Records read: events + rejected + duplicates + conflicts.")
+    records = column.count("Records read: events + rejected + duplicates + conflicts + voids.")
     events = column.count("Events accepted.")
     rejected = column.count("Records refused.")
     duplicates = column.count("Resends with the same content.")
     conflicts = column.count("Resends with other content.")
+    voids = column.count("Records that take an event back (rule 1.6).")
     rounded_numbers = column.count("Numbers with more than 12 places, rounded half away from zero (rule 1.7).")
     landed_at = column.instant("Clock of the landing.")
 
@@ -76,3 +77,39 @@ class EventConflicts(dy.Schema):
     received_at = column.instant("When the resend was received.")
     landed_at = column.instant("Clock of the landing.")
     landed_on = column.day("Day of the landing; the partition.")
+
+
+class Voids(dy.Schema):
+    """One row per void: a record that takes an event back (rule 1.6), whether that came before, comes yet, or never."""
+
+    file_id = column.identifier("The file of the void.", key=True)
+    position = column.count("Its row.", key=True)
+    source = column.identifier("Source of the event that is taken back.")
+    event_id = column.identifier("Id of the event that is taken back.")
+    void_id = column.identifier("The sender's own id of the void.", nullable=True)
+    timestamp = column.instant("When it was taken back: as sent, else when the void was received.")
+    received_at = column.instant("When the void was received: as sent, else the clock of the landing.")
+    metadata = column.text("What the sender says of it: the original JSON object, verbatim.")
+    landed_at = column.instant("Clock of the landing.")
+    landed_on = column.day("Day of the landing; the partition.")
+
+
+class VoidedEvents(dy.Schema):
+    """One row per event that was taken back: it stays in `events` and counts nowhere (rule 1.6)."""
+
+    source = column.identifier("Source of the event.", key=True)
+    event_id = column.identifier("Id of the event.", key=True)
+    file_id = column.identifier("The file of the void; where several name the event, of the first that was landed.")
+    position = column.count("Row of the void in that file.")
+    landed_at = column.instant("Clock of the landing from which on the event and its void were both there.")
+    date = column.day("Day of the event in UTC; the partition.", key=True)
+
+
+class RetriedRecords(dy.Schema):
+    """One row per refused record that a later landing could use; it stays in `rejected_events` as evidence."""
+
+    file_id = column.identifier("The file.", key=True)
+    position = column.count("Row in the file.", key=True)
+    outcome = column.text("What became of it: `event`, `duplicate`, `conflict` or `void`.")
+    landed_at = column.instant("Clock of the landing that could use it.")
+    landed_on = column.day("Day of that landing; the partition.")

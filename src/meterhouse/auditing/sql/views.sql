@@ -5,17 +5,25 @@ SELECT
     count(*) FILTER (kind = 'event') AS stored_events,
     count(*) FILTER (kind = 'rejected') AS stored_rejected,
     count(*) FILTER (kind = 'duplicate') AS stored_duplicates,
-    count(*) FILTER (kind = 'conflict') AS stored_conflicts
+    count(*) FILTER (kind = 'conflict') AS stored_conflicts,
+    count(*) FILTER (kind = 'void') AS stored_voids
 FROM (
     SELECT file_id, 'event' AS kind FROM events
     UNION ALL SELECT file_id, 'rejected' FROM rejected_events
     UNION ALL SELECT file_id, 'duplicate' FROM event_duplicates
     UNION ALL SELECT file_id, 'conflict' FROM event_conflicts
+    UNION ALL SELECT file_id, 'void' FROM voids
 )
 GROUP BY file_id;
 
 -- A file is noted when all of it is stored: what a landing that was cut short left is metered by no run yet.
 CREATE OR REPLACE TEMP VIEW landed_events AS SELECT e.* FROM events AS e SEMI JOIN landed_files USING (file_id);
+
+CREATE OR REPLACE TEMP VIEW landed_voids AS SELECT v.* FROM voids AS v SEMI JOIN landed_files USING (file_id);
+
+-- An event that was taken back stays, and counts nowhere.
+CREATE OR REPLACE TEMP VIEW counting_events AS
+SELECT e.* FROM landed_events AS e ANTI JOIN landed_voids USING (source, event_id);
 
 CREATE OR REPLACE TEMP VIEW attributed_events AS
 SELECT
@@ -24,7 +32,7 @@ SELECT
         e.customer_id, e.external_customer_id, e.subscription_id, ''
     ) AS customer_id),
     coalesce(by_id.customer_id, by_external.customer_id, by_subscription.customer_id) IS NOT NULL AS attributed
-FROM landed_events AS e
+FROM counting_events AS e
 LEFT JOIN customers AS by_id ON by_id.customer_id = e.customer_id
 LEFT JOIN customers AS by_external ON by_external.external_id = e.external_customer_id
 LEFT JOIN subscriptions AS by_subscription ON by_subscription.subscription_id = e.subscription_id
