@@ -13,7 +13,15 @@ from meterhouse.errors import ProjectError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXTENSIONS: Final = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst", ".parquet")
+JSON_LINES: Final = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst")
+
+JSON: Final = (".json", ".json.gz", ".json.zst")
+
+CSV: Final = (".csv", ".csv.gz", ".csv.zst")
+
+PARQUET: Final = ".parquet"
+
+EXTENSIONS: Final = (*JSON_LINES, *JSON, PARQUET)
 
 
 @dataclass(frozen=True)

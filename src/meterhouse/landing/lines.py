@@ -31,6 +31,20 @@ class _Inflater(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
+class Pieces:
+    """Iterates over the bytes of a file, inflated. Where it is damaged that ends early; `damage` says why."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.damage: str | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from _inflated(self._path)
+        except (Damage, OSError, zlib.error, zstandard.ZstdError) as damage:
+            self.damage = str(damage)
+
+
 class Lines:
     """Iterates over (line number from 1, line) of the lines that are not blank.
 
@@ -38,20 +52,18 @@ class Lines:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self.damage: str | None = None
+        self._pieces = Pieces(path)
+
+    @property
+    def damage(self) -> str | None:
+        """Why the file cannot be read further; None where it can."""
+        return self._pieces.damage
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        for number, line in enumerate(_split(self._readable()), start=1):
+        for number, line in enumerate(_split(iter(self._pieces)), start=1):
             stripped = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
             if stripped:
                 yield number, stripped
-
-    def _readable(self) -> Iterator[bytes]:
-        try:
-            yield from _inflated(self._path)
-        except (Damage, OSError, zlib.error, zstandard.ZstdError) as damage:
-            self.damage = str(damage)
 
 
 def _split(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from meterhouse.catalog.settings import Settings
 from meterhouse.landing.checks import find_faults, with_instants
 from meterhouse.landing.columns import read_rows, wrong_columns
-from meterhouse.landing.files import FileToLand
+from meterhouse.landing.elements import Elements
+from meterhouse.landing.files import JSON, PARQUET, FileToLand
 from meterhouse.landing.lines import Lines
 from meterhouse.landing.metadata import Typed, type_metadata
 from meterhouse.landing.reasons import Fault
@@ -130,10 +131,12 @@ class _Reader:
         self.fault: Fault | None = None
 
     def __iter__(self) -> Iterator[tuple[pl.DataFrame, Faults]]:
-        return self._rows() if self._path.suffix.lower() == ".parquet" else self._lines()
+        name = self._path.name.lower()
+        if name.endswith(PARQUET):
+            return self._rows()
+        return self._lines(Elements(self._path) if name.endswith(JSON) else Lines(self._path))
 
-    def _lines(self) -> Iterator[tuple[pl.DataFrame, Faults]]:
-        lines = Lines(self._path)
+    def _lines(self, lines: Lines | Elements) -> Iterator[tuple[pl.DataFrame, Faults]]:
         for chunk in _chunks(lines, self._chunk_rows, lambda numbered: (1, len(numbered[1]))):
             fields, faults = read_lines([line for _, line in chunk])
             yield _with_positions(fields, [number for number, _ in chunk]), faults
