@@ -93,7 +93,7 @@ def test_elements_of_the_wrong_type_are_refused_with_their_number(tmp_path: Path
     st.lists(
         st.recursive(st.text(max_size=4) | st.integers(), lambda inner: st.lists(inner, max_size=3), max_leaves=5)
     ),
-    st.integers(1, 9),
+    st.integers(1, 40),
     st.booleans(),
 )
 def test_wherever_a_file_is_cut_into_pieces_its_elements_are_the_same(

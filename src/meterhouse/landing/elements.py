@@ -1,13 +1,15 @@
 """Elements of a JSON file, plain or compressed: an array, an object that wraps one, or values after each other.
 
-Only strings and brackets are looked at, to find where an element ends. So an element that is no JSON is a record to be
-refused like a bad line, its text is kept as it is, and no more than one element is held.
+Where they are not sure to be JSON, only strings and brackets are looked at, to find where an element ends. So one that
+is no JSON is a record to be refused like a bad line. No more is held than what is read at once, or one element.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+import msgspec
 
 from meterhouse.landing.lines import BYTE_ORDER_MARK, Damage, Pieces
 
@@ -31,6 +33,11 @@ PLAIN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^",\[\]{}: \t\r\n]+', re.
 
 AHEAD_BYTES: Final = 4096
 """Looked at to tell whether a wrapper begins or ends."""
+
+CUTS: Final = 4
+"""Tried of what was read, before its elements are looked for one by one."""
+
+_decode: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 Place: TypeAlias = Literal["between", "array", "wrapper"]
 
@@ -67,6 +74,8 @@ def _elements(text: _Text) -> Iterator[bytes]:
             break
         elif text.leave(place):
             place = "between"
+        elif several := text.take_several():
+            yield from several
         else:
             yield text.take()
             text.take_comma()
@@ -82,6 +91,7 @@ class _Text:
         self._pieces = pieces
         self._held = b""
         self._at = 0
+        self._cuts_left = CUTS
         self._read_more(len(BYTE_ORDER_MARK))
         self._held = self._held.removeprefix(BYTE_ORDER_MARK)
 
@@ -123,6 +133,25 @@ class _Text:
         element = self._held[self._at : end]
         self._at = end
         return element
+
+    def take_several(self) -> list[bytes]:
+        """Take many elements and the comma after them, where that is quick: they make a whole array if cut here.
+
+        A cut within an element would leave a bracket or a quote open, and no array.
+        """
+        end = len(self._held)
+        for _ in range(self._cuts_left):
+            end = self._held.rfind(b"},", self._at, end)
+            if end < 0:
+                break
+            try:
+                elements = _decode(b"[%b]" % self._held[self._at : end + 1])
+            except (msgspec.DecodeError, RecursionError):
+                continue
+            self._at = end + len(b"},")
+            return [bytes(element) for element in elements]
+        self._cuts_left = 0
+        return []
 
     def take_comma(self) -> None:
         """Take the comma after an element, unless the array ends there."""
@@ -176,6 +205,7 @@ class _Text:
             size -= len(piece)
         self._held = b"".join(pieces)
         self._at = 0
+        self._cuts_left = CUTS
         return len(pieces) > 1
 
 
