@@ -68,7 +68,7 @@ ALTERATIONS: Final = """
     usage_daily         | billing_periods      | period_start             | CUTS_EVENTS
     usage               | usage                | quantity                 | IS_OPEN AND quantity IS NOT NULL
     usage               | usage                | events                   | IS_OPEN
-    usage               | usage                | skipped                  | true
+    usage               | usage                | skipped                  | IS_OPEN
     usage               | usage                | customer_id              | IS_OPEN
     usage               | usage                | period_end               | IS_OPEN
     usage               | usage                | DROP                     | IS_OPEN

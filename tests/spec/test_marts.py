@@ -148,7 +148,7 @@ def test_top_customers(warehouse: Warehouse) -> None:
 
 
 def test_only_an_event_that_says_when_it_was_received_is_late(warehouse: Warehouse) -> None:
-    counts: dict[str, Value] = {"records": 5, "events": 5, "rejected": 0, "duplicates": 0, "conflicts": 0}
+    counts: dict[str, Value] = {"records": 5, "events": 5, "rejected": 0, "duplicates": 0, "conflicts": 0, "voids": 0}
     file = "file_id | landed_at \n f | 2026-11-21T08:00"
     store(warehouse, "landed_files", file, path="-", bytes=1, rounded_numbers=0, **counts)
     store(
@@ -342,8 +342,11 @@ def test_unbilled_usage_has_a_reason(warehouse: Warehouse) -> None:
     assert_rows(unbilled.filter(customer_id=""), "reason | events \n no customer was sent | 1")
 
 
-def test_usage_that_came_after_its_invoice_was_final_is_unbilled(warehouse: Warehouse) -> None:
-    """`calls` has two prices, so two lines; what `seats` measures was changed since; `tokens` has no late usage."""
+def test_usage_that_came_or_went_after_its_invoice_was_final_is_listed(warehouse: Warehouse) -> None:
+    """`calls` has two prices, so two lines; what `seats` measures was changed since; `tokens` is as it was billed.
+
+    Some events of `people` and all of `speed` were voided.
+    """
     subscribed: dict[str, Value] = {"started_at": "2026-01-01", "end": "at_once", "interval": "month"}
     subscribed |= {"interval_count": 1, "anchor": "2026-01-01", "timezone": "UTC"}
     store(warehouse, "subscriptions", "subscription_id | customer_id | product \n s1 | ada | pro", **subscribed)
@@ -358,6 +361,8 @@ def test_usage_that_came_after_its_invoice_was_final_is_unbilled(warehouse: Ware
         stock  | 0     | 2026-01-01   | 2026-02-01 | d          | 9        | 1
         level  | 0     | 2026-01-01   | 2026-02-01 | d          | 7        | 1
         calls  | 1     | 2026-02-01   | 2026-03-01 | d          | 1        | 1
+        people | 0     | 2026-01-01   | 2026-02-01 | d          | 2        | 4
+        speed  | 0     | 2026-01-01   | 2026-02-01 | d          | 2        | 1
         """,
         subscription_id="s1",
         customer_id="ada",
@@ -376,6 +381,7 @@ def test_usage_that_came_after_its_invoice_was_final_is_unbilled(warehouse: Ware
         seats  | ada         | 2026-01-03 | 2026-01-03  | yes        | 8      | -
         level  | ada         | 2026-01-03 | 2026-01-03  | yes        | 2      | -
         stock  | ada         | 2026-01-03 | 2026-01-03  | yes        | 4      | -
+        people | ada         | 2026-01-03 | 2026-01-03  | yes        | 1      | -
         """,
         skipped=0,
     )
@@ -388,6 +394,8 @@ def test_usage_that_came_after_its_invoice_was_final_is_unbilled(warehouse: Ware
         3       | tokens | 1.5      | 1.5
         4       | seats  | 3        | 3
         5       | level  | 7        | 7
+        6       | people | 2        | 2
+        7       | speed  | 2        | 2
     """
     line(warehouse, "invoice_lines", billed, invoice_id="i1")
     assert_rows(
@@ -396,6 +404,8 @@ def test_usage_that_came_after_its_invoice_was_final_is_unbilled(warehouse: Ware
         reason                           | meter | external_id | number | first_day  | last_day   | events | quantity
         came after the invoice was final | calls | x-ada       | INV-1  | 2026-01-01 | 2026-01-31 | 2      | 2
         came after the invoice was final | level | x-ada       | INV-1  | 2026-01-01 | 2026-01-31 | 1      | -
+        went after the invoice was final | people | x-ada      | INV-1  | 2026-01-01 | 2026-01-31 | -3     | -
+        went after the invoice was final | speed | x-ada       | INV-1  | 2026-01-01 | 2026-01-31 | -1     | -
         no price for this meter          | stock | x-ada       | -      | 2026-01-03 | 2026-01-03 | 4      | -
         no price for this meter          | calls | x-ada       | -      | 2026-02-01 | 2026-02-01 | 3      | 3
         unknown customer                 | calls | -           | -      | 2026-01-31 | 2026-01-31 | 50     | 50
@@ -413,7 +423,12 @@ def test_data_quality(warehouse: Warehouse) -> None:
     store(warehouse, "event_conflicts", conflicts, **conflict, **landing)
     used = "date | slice_start | skipped \n 2026-01-01 | 2026-01-01 | 2 \n 2026-01-03 | 2026-01-03 | 3"
     store(warehouse, "usage_daily", used, meter="tokens", customer_id="ada", attributed=True, events=0)
-    counts: dict[str, Value] = {"records": 9, "events": 9, "rejected": 0, "duplicates": 0, "conflicts": 0}
+    void = "position | event_id \n 6 | e3 \n 7 | e4 \n 8 | e3"
+    at: dict[str, Value] = {"timestamp": "2026-02-01", "received_at": "2026-02-01", "metadata": "{}"}
+    store(warehouse, "voids", void, source="user", **at, **landing)
+    voided = "event_id | file_id | position | date \n e3 | f | 6 | 2026-01-09"
+    store(warehouse, "voided_events", voided, source="user", landed_at="2026-02-01")
+    counts: dict[str, Value] = {"records": 9, "events": 9, "rejected": 0, "duplicates": 0, "conflicts": 0, "voids": 0}
     files = "file_id | rounded_numbers | landed_at \n f | 4 | 2026-02-01 \n g | 0 | 2026-02-02"
     store(warehouse, "landed_files", files, bytes=1, path="-", **counts)
     assert_rows(
@@ -422,6 +437,8 @@ def test_data_quality(warehouse: Warehouse) -> None:
         finding                      | reason              | records | first_day  | last_day
         record rejected              | no name             | 2       | 2026-02-01 | 2026-02-01
         record rejected              | no timestamp        | 1       | 2026-02-01 | 2026-02-01
+        event voided                 | source user         | 1       | 2026-01-09 | 2026-01-09
+        void without event           | source user         | 1       | 2026-02-01 | 2026-02-01
         resent with other content    | metadata            | 1       | 2026-02-01 | 2026-02-01
         resent with the same content | source user         | 1       | 2026-02-01 | 2026-02-01
         value skipped                | meter tokens        | 5       | 2026-01-01 | 2026-01-03

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from meterhouse.warehouse import Warehouse
 
 _MOST: Final = 5
-_LATE: Final = """
-    SELECT coalesce(sum(events), 0)::BIGINT, count(DISTINCT invoice_id)
-    FROM unbilled_usage WHERE reason = 'came after the invoice was final'
+_HAPPENED: Final = {"late": "came", "gone": "went"}
+_AFTER: Final = """
+    SELECT coalesce(sum(abs(events)), 0)::BIGINT, count(DISTINCT invoice_id)
+    FROM unbilled_usage WHERE reason = ? || ' after the invoice was final'
 """
 
 
@@ -26,7 +27,7 @@ def needing_attention(
     return {
         "unreadable": unreadable_files(warehouse, files),
         "skipped": _skipped(warehouse, days),
-        "late": _late(warehouse),
+        **_after_final(warehouse),
     }
 
 
@@ -67,25 +68,28 @@ def _skipped(warehouse: Warehouse, days: Collection[date] | None) -> list[dict[s
     )
 
 
-def _late(warehouse: Warehouse) -> dict[str, int]:
+def _after_final(warehouse: Warehouse) -> dict[str, dict[str, int]]:
+    """Events that came, or went, after the invoice of their cycle was final."""
     from meterhouse.warehouse import connect
 
     if warehouse.version("invoices") is None:
-        return {"events": 0, "invoices": 0}
+        return {name: {"events": 0, "invoices": 0} for name in _HAPPENED}
     with connect(warehouse) as connection:
-        events, invoices = connection.execute(_LATE).fetchall()[0]
-    return {"events": events, "invoices": invoices}
+        found = {name: connection.execute(_AFTER, [word]).fetchall()[0] for name, word in _HAPPENED.items()}
+    return {name: {"events": events, "invoices": invoices} for name, (events, invoices) in found.items()}
 
 
 def show_attention(found: dict[str, Any], width: int) -> None:
     """A line for each that there is; where there is none, nothing."""
     show_unreadable(found["unreadable"], width)
     _show_skipped(found["skipped"], width)
-    late = found["late"]
-    if late["events"]:
-        events, invoices = counted(late["events"], "event"), counted(late["invoices"], "invoice")
-        told = f"{events} of {invoices} came after the invoice was final, and are not billed"
-        console().print(f"{'Late':<{width}}{told}", style="yellow", soft_wrap=True)
+    outcomes = {"late": "came after the invoice was final, and are not billed"}
+    outcomes["gone"] = "were taken back after the invoice was final, and stay billed"
+    for name, told in outcomes.items():
+        if found[name]["events"]:
+            events, invoices = counted(found[name]["events"], "event"), counted(found[name]["invoices"], "invoice")
+            line = f"{name.capitalize():<{width}}{events} of {invoices} {told}"
+            console().print(line, style="yellow", soft_wrap=True)
 
 
 def show_unreadable(files: list[dict[str, Any]], width: int) -> None:

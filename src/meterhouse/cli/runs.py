@@ -136,6 +136,7 @@ def _run_json(report: RunReport, found: dict[str, Any], through: date) -> dict[s
         "rows_refused": report.rejected_rows.to_dicts(),
         "skipped": found["skipped"],
         "late": found["late"],
+        "gone": found["gone"],
         "finalized": _totals_json(report.bill.finalized["invoices"]),
         "drafts": _totals_json(report.bill.drafts["invoices"]),
         "estimates": report.bill.estimates.height,

@@ -23,6 +23,13 @@ expected AS (
     SELECT u.subscription_id, u.cycle, u.meter, u.customer_id, u.period_start, u.period_end
     FROM usage AS u JOIN billed_cycles AS b USING (subscription_id, cycle) WHERE b.is_final
 ),
+-- An event may be voided after its invoice was final: then less is left than was billed, but no less than by those.
+voided AS (
+    SELECT u.subscription_id, u.cycle, u.meter, count(*) AS voided
+    FROM usage AS u JOIN events_of_customers AS e
+        ON e.is_voided AND e.attributed AND e.customer_id = u.customer_id AND e.timestamp >= u.period_start AND e.timestamp < u.period_end
+    GROUP BY ALL
+),
 compared AS (
     SELECT
         subscription_id, cycle, meter,
@@ -35,6 +42,7 @@ compared AS (
         coalesce(
             b.is_final AND (
                 a.events + a.skipped > u.events + u.skipped
+                OR v.voided > 0 AND a.events + a.skipped + v.voided >= u.events + u.skipped
                 OR m.definition IS DISTINCT FROM u.definition
                 OR k.customer_id IS NULL
                 OR u.period_end > clock()
@@ -45,6 +53,7 @@ compared AS (
     FULL JOIN expected AS e USING (subscription_id, cycle, meter)
     LEFT JOIN usage_again AS a USING (subscription_id, cycle, meter)
     LEFT JOIN billed_cycles AS b USING (subscription_id, cycle)
+    LEFT JOIN voided AS v USING (subscription_id, cycle, meter)
     LEFT JOIN meters AS m ON m.meter = u.meter
     LEFT JOIN customers AS k ON k.customer_id = u.customer_id
 )

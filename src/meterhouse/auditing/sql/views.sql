@@ -25,18 +25,23 @@ CREATE OR REPLACE TEMP VIEW landed_voids AS SELECT v.* FROM voids AS v SEMI JOIN
 CREATE OR REPLACE TEMP VIEW counting_events AS
 SELECT e.* FROM landed_events AS e ANTI JOIN landed_voids USING (source, event_id);
 
-CREATE OR REPLACE TEMP VIEW attributed_events AS
+CREATE OR REPLACE TEMP VIEW events_of_customers AS
 SELECT
     e.* REPLACE (coalesce(
         by_id.customer_id, by_external.customer_id, by_subscription.customer_id,
         e.customer_id, e.external_customer_id, e.subscription_id, ''
     ) AS customer_id),
-    coalesce(by_id.customer_id, by_external.customer_id, by_subscription.customer_id) IS NOT NULL AS attributed
-FROM counting_events AS e
+    coalesce(by_id.customer_id, by_external.customer_id, by_subscription.customer_id) IS NOT NULL AS attributed,
+    v.event_id IS NOT NULL AS is_voided
+FROM landed_events AS e
 LEFT JOIN customers AS by_id ON by_id.customer_id = e.customer_id
 LEFT JOIN customers AS by_external ON by_external.external_id = e.external_customer_id
 LEFT JOIN subscriptions AS by_subscription ON by_subscription.subscription_id = e.subscription_id
+LEFT JOIN (SELECT DISTINCT source, event_id FROM landed_voids) AS v ON v.source = e.source AND v.event_id = e.event_id
 WHERE is_metered(e.date);
+
+CREATE OR REPLACE TEMP VIEW attributed_events AS
+SELECT * EXCLUDE (is_voided) FROM events_of_customers WHERE NOT is_voided;
 
 CREATE OR REPLACE TEMP VIEW all_invoices AS
 SELECT *, true AS is_final FROM invoices UNION ALL SELECT *, false FROM draft_invoices;

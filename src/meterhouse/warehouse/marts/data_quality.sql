@@ -8,6 +8,12 @@ UNION ALL
 SELECT 'resent with the same content', 'source ' || source, count(*), min(landed_on), max(landed_on)
 FROM event_duplicates GROUP BY source
 UNION ALL
+SELECT 'event voided', 'source ' || source, count(*), min(date), max(date)
+FROM voided_events GROUP BY source
+UNION ALL
+SELECT 'void without event', 'source ' || source, count(*), min(landed_on), max(landed_on)
+FROM voids ANTI JOIN voided_events USING (source, event_id) GROUP BY source
+UNION ALL
 SELECT 'value skipped', 'meter ' || meter, sum(skipped)::BIGINT, min(date), max(date)
 FROM usage_daily WHERE skipped > 0 GROUP BY meter
 UNION ALL

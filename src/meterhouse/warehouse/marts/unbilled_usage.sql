@@ -1,5 +1,6 @@
 -- One row per meter, customer and reason why usage is not billed; units above the last tier have a row per invoice line.
--- So has usage that came after its invoice was final. `quantity` is null where the meter is neither a count nor a sum.
+-- So has usage that came after its invoice was final, and usage that went: its events were voided, or are another
+-- customer's by now, but stay billed; their numbers are negative. `quantity` is null where the meter is neither a count nor a sum.
 WITH lines AS (
     SELECT i.customer_id, i.number, l.* FROM invoice_lines AS l JOIN invoices AS i USING (invoice_id)
     UNION ALL
@@ -35,17 +36,17 @@ used AS (
     WHERE u.events > 0
 ),
 -- Under a changed definition a meter would count other events: those did not come late.
-came AS (
+changed AS (
     SELECT
         f.invoice_id, f.number, f.meter, f.customer_id, f.period_start, f.period_end,
-        sum(u.events)::BIGINT - f.events AS events,
+        coalesce(sum(u.events), 0)::BIGINT - f.events AS events,
         CASE m.aggregation
-            WHEN 'count' THEN sum(u.events)::DECIMAL(38, 12) - f.quantity
+            WHEN 'count' THEN coalesce(sum(u.events), 0)::DECIMAL(38, 12) - f.quantity
             WHEN 'sum' THEN coalesce(sum(u.sum), 0::DECIMAL(38, 12)) - f.quantity
         END AS quantity
     FROM final AS f
     JOIN meters AS m USING (meter, definition)
-    JOIN usage_daily AS u ON u.attributed AND u.customer_id = f.customer_id AND u.meter = f.meter
+    LEFT JOIN usage_daily AS u ON u.attributed AND u.customer_id = f.customer_id AND u.meter = f.meter
         AND f.period_start <= u.slice_start AND u.slice_start < f.period_end
     GROUP BY
         f.invoice_id, f.number, f.meter, f.customer_id, f.period_start, f.period_end, f.events, f.quantity,
@@ -70,7 +71,11 @@ unbilled AS (
     GROUP BY reason, meter, customer_id
     UNION ALL
     SELECT
-        'came after the invoice was final',
+        CASE
+            WHEN events > 0 THEN 'came after the invoice was final'
+            WHEN events < 0 THEN 'went after the invoice was final'
+            ELSE 'came and went after the invoice was final'
+        END,
         meter,
         customer_id,
         invoice_id,
@@ -79,8 +84,8 @@ unbilled AS (
         ((period_end - INTERVAL 1 MICROSECOND) AT TIME ZONE 'UTC')::DATE,
         events,
         quantity
-    FROM came
-    WHERE events > 0
+    FROM changed
+    WHERE events <> 0 OR quantity <> 0
     UNION ALL
     SELECT
         'above the last tier',
