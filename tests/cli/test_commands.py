@@ -151,7 +151,7 @@ def test_status_counts_what_was_set_aside(example: Commands) -> None:
     assert found["files"] == {"landed": 4, "not_landed": [], "not_files_of_events": []}
     assert found["events"] == 28
     assert found["set_aside"] == {"rejected": {"no_timestamp": 1}, "duplicates": 1, "conflicts": 0}
-    assert found["unattributed"] == {"customers": 1, "ids": ["user-9"]}
+    assert found["unattributed"] == {"customers": 1, "events": 1, "ids": ["user-9"]}
     assert found["stale"] == {"definitions": [], "days": []}
 
 

@@ -120,7 +120,7 @@ def _show_landing(report: LandingReport, broken: list[dict[str, Any]], session: 
     if set_aside:
         screen.print(f"Set aside  {', '.join(set_aside)}; why: {session.command('status')}", soft_wrap=True)
     if total["voids"]:
-        screen.print(f"Voided     {counted(total['voids'], 'record')} that take an event back")
+        screen.print(f"Voided     {counted(total['voids'], 'record that takes', 'records that take')} an event back")
     if total["rounded_numbers"]:
         screen.print(f"Rounded    {counted(total['rounded_numbers'], 'number')} with more than 12 places")
     for problem in report.problems:

@@ -48,6 +48,7 @@ def _found(project: Project, warehouse: Warehouse) -> dict[str, Any]:
         "files": _files(project, warehouse),
         "events": _height(warehouse.scan("events")),
         "set_aside": _set_aside(warehouse),
+        "voids": _voids(warehouse),
         **needing_attention(warehouse),
         "rows_refused": _rows_refused(definitions),
         "unattributed": _unattributed(warehouse),
@@ -111,18 +112,31 @@ def _set_aside(warehouse: Warehouse) -> dict[str, Any]:
     }
 
 
+def _voids(warehouse: Warehouse) -> dict[str, int]:
+    """Events that were taken back, and events that shall be but have not come."""
+    import polars as pl
+
+    named = warehouse.scan("voids").select("source", "event_id").unique()
+    voided = warehouse.scan("voided_events").select("source", "event_id")
+    pending = named.join(voided, on=["source", "event_id"], how="anti")
+    return {"voided": _height(voided), "pending": int(pending.select(pl.len()).collect().item())}
+
+
 def _rows_refused(definitions: dict[str, pl.DataFrame]) -> list[dict[str, Any]]:
     """As the files are now: they may have been mended since the last run."""
     return definitions["rejected_rows"].select("path", "row", "explanation").to_dicts()
 
 
 def _unattributed(warehouse: Warehouse) -> dict[str, Any]:
-    """Ids that customers' usage was sent under and that no customer has."""
-    import polars as pl
+    """Ids that usage was sent under and that no customer has, those with the most events first (rule 1.5)."""
+    from meterhouse.planning import unattributed_events
 
-    strangers = warehouse.scan("usage_daily").filter(~pl.col("attributed")).select("customer_id").unique()
-    found = strangers.collect()["customer_id"].sort()
-    return {"customers": len(found), "ids": found.head(_MOST).to_list()}
+    found = unattributed_events(warehouse).sort("events", "customer_id", descending=[True, False])
+    return {
+        "customers": found.height,
+        "events": int(found["events"].sum()),
+        "ids": found["customer_id"].head(_MOST).to_list(),
+    }
 
 
 def _invoices(warehouse: Warehouse) -> list[dict[str, Any]]:
@@ -207,14 +221,17 @@ def _show_intake(found: dict[str, Any], session: Session) -> None:
         if count:
             command = session.command(f'sql "FROM {table}"')
             screen.print(f"            see them: {command}", style="dim", soft_wrap=True)
+    voids = found["voids"]
+    if any(voids.values()):
+        waiting = f"; {voids['pending']:,} more wait for events that have not come" if voids["pending"] else ""
+        screen.print(f"Voided      {counted(voids['voided'], 'event')} taken back{waiting}")
     show_attention(found, _LABEL)
     unknown = found["unattributed"]
     if unknown["customers"]:
         more = ", ..." if unknown["customers"] > len(unknown["ids"]) else ""
         ids = ", ".join(f"'{safe(held)}'" if held else "(no id)" for held in unknown["ids"])
-        screen.print(
-            f"Strangers   usage of {counted(unknown['customers'], 'unknown customer')}: {ids}{more}", soft_wrap=True
-        )
+        strangers = counted(unknown["customers"], "unknown customer")
+        screen.print(f"Strangers   {counted(unknown['events'], 'event')} of {strangers}: {ids}{more}", soft_wrap=True)
     for row in found["rows_refused"][:_MOST]:
         place = f"{row['path']}, row {row['row']}" if row["row"] else row["path"]
         screen.print(f"Refused     {safe(place)}: {safe(row['explanation'])}", style="yellow", soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from meterhouse.planning.billing import bill_cycles
 from meterhouse.planning.definitions import define, read_definitions
-from meterhouse.planning.events import land
+from meterhouse.planning.events import land, unattributed_events
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.run import RunReport, clock_after, run
 from meterhouse.planning.usage import meter, stale_days
@@ -19,4 +19,5 @@ __all__ = [
     "read_definitions",
     "run",
     "stale_days",
+    "unattributed_events",
 ]

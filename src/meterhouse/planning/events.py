@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from meterhouse.landing import LandingReport, land_folder, list_files
+from meterhouse.metering import attribute
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.tables import Events, empty, schema_of
 
@@ -63,6 +64,17 @@ def counting_events(warehouse: Warehouse, days: pl.Expr) -> pl.LazyFrame:
     if voided.is_empty():
         return events
     return events.join(voided.lazy(), on=voided.columns, how="anti")
+
+
+def unattributed_events(warehouse: Warehouse) -> pl.DataFrame:
+    """How many metered events each id has that no customer has: `customer_id, events`, the id as it was sent."""
+    days = warehouse.scan("usage_daily").filter(~pl.col("attributed")).select("date").unique().collect().to_series()
+    if days.is_empty():
+        return pl.DataFrame(schema={"customer_id": pl.String(), "events": pl.UInt32()})
+    events = counting_events(warehouse, pl.col("date").is_in(days.implode()))
+    ids = events.select("customer_id", "external_customer_id", "subscription_id")
+    attributed = attribute(ids, warehouse.scan("customers"), warehouse.scan("subscriptions"))
+    return attributed.filter(~pl.col("attributed")).group_by("customer_id").agg(events=pl.len()).collect()
 
 
 def land(
