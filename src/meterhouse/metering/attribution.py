@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
+
+SENT_IDS: Final = ("customer_id", "external_customer_id", "subscription_id")
+"""Columns of an event that say whose it is, as sent. Nothing else of it does, so that groups can be attributed."""
 
 
 def attribute(events: pl.LazyFrame, customers: pl.LazyFrame, subscriptions: pl.LazyFrame) -> pl.LazyFrame:
@@ -23,3 +28,13 @@ def attribute(events: pl.LazyFrame, customers: pl.LazyFrame, subscriptions: pl.L
         .with_columns(customer_id=pl.coalesce(known, as_sent), attributed=known.is_not_null())
         .drop("_by_id", "_by_external_id", "_by_subscription", "external_customer_id", "subscription_id")
     )
+
+
+def may_be_of(customers: pl.DataFrame, subscriptions: pl.DataFrame) -> pl.Expr:
+    """Whether an event has an id of one of these customers or subscriptions; it may still be another's."""
+    ids = {
+        "customer_id": customers["customer_id"],
+        "external_customer_id": customers["external_id"],
+        "subscription_id": subscriptions["subscription_id"],
+    }
+    return pl.any_horizontal(pl.col(sent).is_in(known.implode()).fill_null(value=False) for sent, known in ids.items())

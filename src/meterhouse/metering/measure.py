@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from meterhouse.catalog.filters import Filter
-from meterhouse.metering.attribution import attribute
+from meterhouse.metering.attribution import SENT_IDS, attribute
 from meterhouse.metering.filters import matches
 from meterhouse.metering.operands import EventProperties
 from meterhouse.metering.slices import slice_events
-from meterhouse.metering.states import combine, state, value_of, with_missing_states
+from meterhouse.metering.states import combine, kept_by, merged, state, unfold, value_of
 from meterhouse.tables import Usage, UsageDaily, conform, empty
 from meterhouse.tables.columns import QUANTITY
 
@@ -20,17 +20,9 @@ if TYPE_CHECKING:
 
     from meterhouse.catalog.meters import Meter
 
-_EVENT_FIELDS = (
-    "event_id",
-    "name",
-    "source",
-    "customer_id",
-    "external_customer_id",
-    "subscription_id",
-    "timestamp",
-    "received_at",
-    "date",
-)
+_EVENT_FIELDS: Final = ("event_id", "name", "source", *SENT_IDS, "timestamp", "received_at", "date")
+_SHARED: Final = "_shared"
+_SLICE: Final = ("date", "customer_id", "slice_start", "attributed")
 
 
 def measure_daily(
@@ -40,26 +32,52 @@ def measure_daily(
     subscriptions: pl.LazyFrame,
     cuts: pl.LazyFrame,
 ) -> pl.LazyFrame:
-    """States of every meter per customer, day and slice (`usage_daily`).
+    """States of every meter per customer, day and slice (`usage_daily`). Reads the events at once, one time.
 
-    `cuts` are those of `cuts_within_days`. Only the columns that the meters name are read.
+    `cuts` are those of `cuts_within_days`. Only the columns that the meters name are read. All meters are measured in
+    one pass over groups of events with the same ids as sent, and only the groups are attributed, as they are far
+    fewer. Where several ids turn out to be one customer's, their states are merged.
     """
     properties = EventProperties(events.collect_schema().names())
     needed = properties.columns_of(name for meter in meters.values() for name in _property_names(meter))
-    sliced = slice_events(attribute(events.select(*_EVENT_FIELDS, *needed), customers, subscriptions), cuts)
-    measured = [_measure(sliced, name, meter, properties) for name, meter in sorted(meters.items())]
+    sliced = slice_events(events.select(*_EVENT_FIELDS, *needed), customers, subscriptions, cuts)
+    groups = _group(sliced, meters, properties)
+    owned = attribute(groups, customers, subscriptions).sort(_SLICE)
+    marked = owned.with_columns(pl.struct(_SLICE).is_duplicated().alias(_SHARED)).collect()
+    measured = [_of_meter(marked, name, meter) for name, meter in sorted(meters.items())]
     return conform(pl.concat([empty(UsageDaily), *measured], how="diagonal"), UsageDaily)
 
 
-def _measure(sliced: pl.LazyFrame, name: str, meter: Meter, properties: EventProperties) -> pl.LazyFrame:
-    states = (
-        sliced.filter(matches(meter.matching(), properties))
-        .with_columns(value=value_of(meter.aggregation, properties))
-        .group_by("customer_id", "date", "slice_start", "attributed")
-        .agg(state(meter.aggregation))
-        .with_columns(meter=pl.lit(name))
-    )
-    return conform(with_missing_states(states), UsageDaily)
+def _group(sliced: pl.LazyFrame, meters: Mapping[str, Meter], properties: EventProperties) -> pl.LazyFrame:
+    """Groups of events with the same ids in the same slice: the state of each meter, in columns of its own."""
+    columns: dict[str, pl.Expr] = {}
+    states: dict[str, pl.Expr] = {}
+    for name, meter in meters.items():
+        matching, value = _of(name, "matching"), _of(name, "value")
+        rule = meter.matching()
+        columns[matching] = matches(rule, properties)
+        held = value_of(meter.aggregation, properties)
+        columns[value] = pl.when(columns[matching]).then(held) if rule.clauses else held
+        state_of = state(meter.aggregation, pl.col(value), pl.col(matching))
+        states |= {_of(name, part): whole for part, whole in state_of.items()}
+    return sliced.with_columns(**columns).group_by(*SENT_IDS, "date", "slice_start").agg(**states)
+
+
+def _of_meter(groups: pl.DataFrame, name: str, meter: Meter) -> pl.LazyFrame:
+    """Rows of `usage_daily` of one meter, from groups that hold the states of all."""
+    prefix = _of(name, "")
+    parts = {column: column.removeprefix(prefix) for column in groups.columns if column.startswith(prefix)}
+    states = unfold(groups.lazy().select(*_SLICE, _SHARED, *(pl.col(of).alias(part) for of, part in parts.items())))
+    used = states.filter(pl.col("events") + pl.col("skipped") > 0)
+    if groups[_SHARED].any():
+        several = used.filter(_SHARED).group_by(_SLICE).agg(**merged(kept_by(meter.aggregation)))
+        used = pl.concat([used.filter(~pl.col(_SHARED)), unfold(several)], how="diagonal")
+    return used.with_columns(meter=pl.lit(name))
+
+
+def _of(meter: str, part: str) -> str:
+    """The name of a column that holds something of one meter; no column of events begins like that."""
+    return f"_{meter}\n{part}"
 
 
 def measure_periods(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl.LazyFrame) -> pl.LazyFrame:

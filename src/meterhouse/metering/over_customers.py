@@ -7,7 +7,7 @@ from typing import Final, Literal
 import polars as pl
 
 from meterhouse.catalog.meters import Aggregation
-from meterhouse.metering.states import combine, state, with_missing_states
+from meterhouse.metering.states import combine, state, unfold
 
 _PERIOD: Final = ["meter", "period_start", "period_end"]
 
@@ -22,9 +22,9 @@ def measure_over_customers(
     aggregation = Aggregation(func=function, property=None if function == "count" else "quantity")
     states = (
         usage.filter(pl.col("events") > 0)
-        .with_columns(value=pl.col("quantity"))
+        .with_columns(used=True)
         .group_by(_PERIOD)
-        .agg(state(aggregation))
+        .agg(**state(aggregation, pl.col("quantity"), pl.col("used")))
         .with_columns(aggregation=pl.lit(function))
     )
-    return combine(with_missing_states(states), _PERIOD).select(*_PERIOD, "quantity")
+    return combine(unfold(states), _PERIOD).select(*_PERIOD, "quantity")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
+
+from meterhouse.metering.attribution import SENT_IDS, attribute, may_be_of
+
+_PLACE: Final = "_place"
 
 
 def cuts_within_days(periods: pl.LazyFrame) -> pl.LazyFrame:
@@ -13,19 +19,30 @@ def cuts_within_days(periods: pl.LazyFrame) -> pl.LazyFrame:
     bounds = pl.concat([periods.select("customer_id", slice_start=bound) for bound in ("period_start", "period_end")])
     date = pl.col("slice_start").dt.date()
     return (
-        bounds.filter(pl.col("slice_start") > _midnight(date))
+        bounds.filter(pl.col("slice_start") > midnight(date))
         .unique()
         .select("customer_id", date.alias("date"), "slice_start")
     )
 
 
-def slice_events(events: pl.LazyFrame, cuts: pl.LazyFrame) -> pl.LazyFrame:
-    """Add `slice_start`: the last cut of the customer's day that is not after the event, or the day's start."""
-    days = cuts.select("customer_id", "date").unique()
-    midnight = _midnight(pl.col("date"))
-    whole = events.join(days, on=["customer_id", "date"], how="anti").with_columns(slice_start=midnight)
-    cut = (
-        events.join(days, on=["customer_id", "date"], how="semi")
+def slice_events(
+    events: pl.LazyFrame, customers: pl.LazyFrame, subscriptions: pl.LazyFrame, cuts: pl.LazyFrame
+) -> pl.LazyFrame:
+    """Add `slice_start`: the last cut of the customer's day that is not after the event, or the day's start.
+
+    Only events that may be of a customer with a cut are attributed here, since nearly all are of others.
+    """
+    whole_days = midnight(pl.col("date"))
+    of_customers, of_subscriptions = (
+        table.join(cuts, on="customer_id", how="semi").collect() for table in (customers, subscriptions)
+    )
+    if of_customers.is_empty():
+        return events.with_columns(slice_start=whole_days)
+    placed = events.with_row_index(_PLACE)
+    few = placed.select(_PLACE, *SENT_IDS, "date", "timestamp").filter(may_be_of(of_customers, of_subscriptions))
+    within_days = (
+        attribute(few, customers, subscriptions)
+        .filter("attributed")
         .sort("timestamp")
         .join_asof(
             cuts.sort("slice_start"),
@@ -36,10 +53,12 @@ def slice_events(events: pl.LazyFrame, cuts: pl.LazyFrame) -> pl.LazyFrame:
             coalesce=False,
             check_sortedness=False,
         )
-        .with_columns(slice_start=pl.col("slice_start").fill_null(midnight))
+        .select(_PLACE, "slice_start")
     )
-    return pl.concat([whole, cut])
+    sliced = placed.join(within_days, on=_PLACE, how="left").drop(_PLACE)
+    return sliced.with_columns(pl.col("slice_start").fill_null(whole_days))
 
 
-def _midnight(date: pl.Expr) -> pl.Expr:
+def midnight(date: pl.Expr) -> pl.Expr:
+    """The instant at which a day begins, in UTC."""
     return date.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")

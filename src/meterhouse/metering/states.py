@@ -1,4 +1,8 @@
-"""Mergeable states of an aggregation: made from events, combined over slices and days (rule 2.2)."""
+"""Mergeable states of an aggregation: made from events, merged over ids, slices, days and groups (rule 2.2).
+
+A sum cannot wrap unseen, as Polars' sums of decimals do: a value is below 10^15 with 12 places (rule 1.7), so 38 digits
+hold 10^11 of them, and `combine` refuses groups of 10^10 events.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,36 @@ import polars as pl
 from meterhouse.tables.columns import INSTANT, QUANTITY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from meterhouse.catalog.meters import Aggregation
     from meterhouse.metering.operands import EventProperties
 
-_LAST_ORDER: Final = ("timestamp", "received_at", "event_id", "source")
 _ONE_PART: Final = pl.lit("0.000000000001").cast(QUANTITY)
+_MOST_EVENTS: Final = pl.Decimal(10, 0)
+"""Fewer than 10^10 events in one quantity, a tenth of what has room."""
+
+KINDS: Final[dict[str, pl.DataType]] = {
+    "sum": QUANTITY,
+    "min": QUANTITY,
+    "max": QUANTITY,
+    "last": QUANTITY,
+    "last_timestamp": INSTANT,
+    "last_received_at": INSTANT,
+    "last_event_id": pl.String(),
+    "last_source": pl.String(),
+    "distinct_values": pl.List(pl.String()),
+}
+"""Columns that states have beside `events` and `skipped`: an aggregation keeps some, the others are null."""
+
+_LAST: Final = "last_event"
+_LAST_ORDER: Final = {
+    "last_timestamp": "timestamp",
+    "last_received_at": "received_at",
+    "last_event_id": "event_id",
+    "last_source": "source",
+}
+"""What decides which event is last, in this order, and the events' columns for it."""
 
 
 def value_of(aggregation: Aggregation, properties: EventProperties) -> pl.Expr:
@@ -26,90 +53,107 @@ def value_of(aggregation: Aggregation, properties: EventProperties) -> pl.Expr:
     return operands.as_text() if aggregation.func == "unique" else operands.number
 
 
-def state(aggregation: Aggregation) -> list[pl.Expr]:
-    """The state of a group of events that have a column `value`."""
-    value = pl.col("value")
-    counted = [
-        value.is_not_null().sum().cast(pl.Int64).alias("events"),
-        value.is_null().sum().cast(pl.Int64).alias("skipped"),
-    ]
+def state(aggregation: Aggregation, value: pl.Expr, matching: pl.Expr) -> dict[str, pl.Expr]:
+    """The state of a group of events, by column; `unfold` makes `KINDS` of it.
+
+    `matching` says which events count or are skipped, and `value` is null in all others, so that many meters are
+    measured in one pass over the same groups. Both are plain columns, of one length.
+    """
+    if aggregation.func == "count":
+        return {"events": _number_of(matching.sum()), "skipped": pl.lit(0, pl.Int64)}
+    events = _number_of(value.count())
+    counted = {"events": events, "skipped": _number_of(matching.sum()) - events}
     match aggregation.func:
-        case "count":
-            return counted
         case "sum" | "avg":
-            return [*counted, value.sum().alias("sum")]
+            return counted | {"sum": value.sum()}
         case "min":
-            return [*counted, value.min().alias("min")]
+            return counted | {"min": value.min()}
         case "max":
-            return [*counted, value.max().alias("max")]
+            return counted | {"max": value.max()}
         case "unique":
-            return [*counted, value.drop_nulls().unique().sort().alias("distinct_values")]
+            return counted | {"distinct_values": value.drop_nulls().unique().sort()}
         case "last":
-            return [*counted, *_last_by_time()]
+            return counted | {_LAST: _last({"last": value} | {name: pl.col(of) for name, of in _LAST_ORDER.items()})}
         case _:
             assert_never(aggregation.func)
 
 
-def _last_by_time() -> list[pl.Expr]:
-    has_value = pl.col("value").is_not_null()
-    order = [pl.col(name).filter(has_value) for name in _LAST_ORDER]
-    kept = {
-        "last": "value",
-        "last_timestamp": "timestamp",
-        "last_received_at": "received_at",
-        "last_event_id": "event_id",
-    }
-    return [pl.col(name).filter(has_value).sort_by(order).last().alias(state_name) for state_name, name in kept.items()]
+def kept_by(aggregation: Aggregation) -> set[str]:
+    """Columns of `KINDS` that the aggregation keeps."""
+    match aggregation.func:
+        case "count":
+            return set()
+        case "sum" | "avg":
+            return {"sum"}
+        case "min" | "max":
+            return {aggregation.func}
+        case "unique":
+            return {"distinct_values"}
+        case "last":
+            return {"last", *_LAST_ORDER}
+        case _:
+            assert_never(aggregation.func)
 
 
-def with_missing_states(states: pl.LazyFrame) -> pl.LazyFrame:
-    """Add, as null, the states that an aggregation does not keep."""
-    kinds = {
-        "sum": QUANTITY,
-        "min": QUANTITY,
-        "max": QUANTITY,
-        "last": QUANTITY,
-        "last_timestamp": INSTANT,
-        "last_received_at": INSTANT,
-        "last_event_id": pl.String(),
-        "distinct_values": pl.List(pl.String()),
+def merged(kept: Container[str] = KINDS) -> dict[str, pl.Expr]:
+    """The state of a group of states, of the columns that are kept; `unfold` makes `KINDS` of it."""
+    distinct = pl.col("distinct_values").explode(empty_as_null=False).drop_nulls().unique().sort()
+    states = {
+        "sum": pl.col("sum").sum(),
+        "min": pl.col("min").min(),
+        "max": pl.col("max").max(),
+        "distinct_values": distinct,
     }
+    return {
+        "events": pl.col("events").sum(),
+        "skipped": pl.col("skipped").sum(),
+        **{name: whole for name, whole in states.items() if name in kept},
+        **({_LAST: _last({name: pl.col(name) for name in ("last", *_LAST_ORDER)})} if "last" in kept else {}),
+    }
+
+
+def unfold(states: pl.LazyFrame) -> pl.LazyFrame:
+    """Give states every column of `KINDS`: null where the aggregation does not keep it."""
     present = states.collect_schema().names()
-    return states.with_columns(
-        pl.lit(None, dtype=dtype).alias(name) for name, dtype in kinds.items() if name not in present
-    )
+    if _LAST in present:
+        return unfold(states.unnest(_LAST))
+    return states.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in KINDS.items() if name not in present)
 
 
 def combine(states: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     """Merge states into one quantity per group: `by`, `quantity`, `events`, `skipped`.
 
     Expects a column `aggregation`, the same throughout a group. No events: 0, except that max, min, avg and last
-    of nothing have no quantity (null).
+    of nothing have no quantity (null). Raises where 10^10 events or more are in one group.
     """
-    merged = states.group_by(by).agg(
-        pl.col("events").sum(),
-        pl.col("skipped").sum(),
-        pl.col("sum").sum(),
-        pl.col("min").min(),
-        pl.col("max").max(),
-        pl.col("last").sort_by("last_timestamp", nulls_last=False).last(),
-        pl.col("distinct_values").explode(empty_as_null=False).drop_nulls().n_unique().alias("distinct"),
-        pl.col("aggregation").first(),
-    )
-    events = pl.col("events")
+    merged_states = unfold(states.group_by(by).agg(aggregation=pl.col("aggregation").first(), **merged()))
+    events = pl.col("events").cast(_MOST_EVENTS).cast(QUANTITY)
     chosen = {
-        "count": events.cast(QUANTITY),
+        "count": events,
         "sum": pl.col("sum"),
         "min": pl.col("min"),
         "max": pl.col("max"),
-        "avg": _exact_mean(pl.col("sum"), events),
+        "avg": _exact_mean(pl.col("sum"), pl.col("events")),
         "last": pl.col("last"),
-        "unique": pl.col("distinct").cast(QUANTITY),
+        "unique": pl.col("distinct_values").list.len().cast(QUANTITY),
     }
     quantity = pl.coalesce(
-        pl.when(pl.col("aggregation") == function).then(quantity) for function, quantity in chosen.items()
+        # The count is looked at in every group: that of a sum says whether the sum can have overflowed.
+        pl.when(pl.col("aggregation") == function, events.is_not_null()).then(quantity)
+        for function, quantity in chosen.items()
     )
-    return merged.select(*by, quantity.alias("quantity"), "events", "skipped")
+    return merged_states.select(*by, quantity.alias("quantity"), "events", "skipped")
+
+
+def _number_of(events: pl.Expr) -> pl.Expr:
+    return events.cast(pl.Int64)
+
+
+def _last(kept: dict[str, pl.Expr]) -> pl.Expr:
+    """Of the rows that have a value, `last`, that which came last."""
+    has_value = kept["last"].is_not_null()
+    moment = pl.struct(**{name: kept[name] for name in _LAST_ORDER})
+    return pl.struct(**kept).filter(has_value).max_by(moment.filter(has_value))
 
 
 def _exact_mean(total: pl.Expr, events: pl.Expr) -> pl.Expr:

@@ -41,6 +41,7 @@ class UsageDaily(dy.Schema):
     last_timestamp = column.instant("Its time.", nullable=True)
     last_received_at = column.instant("When it was received.", nullable=True)
     last_event_id = column.identifier("Its id.", nullable=True)
+    last_source = column.identifier("Its source.", nullable=True)
     distinct_values = dy.List(
         dy.String(), nullable=True, description="The distinct values as text, sorted; for `unique`."
     )

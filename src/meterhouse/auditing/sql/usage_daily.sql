@@ -12,7 +12,7 @@ sliced AS (
         coalesce(
             list_max(list_filter(c.bounds, lambda bound: bound <= e.timestamp)), CAST(e.date AS TIMESTAMPTZ)
         ) AS slice_start
-    FROM matched_events AS e LEFT JOIN cuts AS c ON c.customer_id = e.customer_id AND c.date = e.date
+    FROM matched_events AS e LEFT JOIN cuts AS c ON e.attributed AND c.customer_id = e.customer_id AND c.date = e.date
 ),
 again AS (
     SELECT
@@ -35,11 +35,12 @@ compared AS (
         s.events AS stored_events, a.events,
         s.skipped AS stored_skipped, a.skipped,
         {'sum': s."sum", 'min': s."min", 'max': s."max", 'last': s."last", 'last_timestamp': s.last_timestamp,
-            'last_received_at': s.last_received_at, 'last_event_id': s.last_event_id,
+            'last_received_at': s.last_received_at, 'last_event_id': s.last_event_id, 'last_source': s.last_source,
             'distinct_values': s.distinct_values} AS stored_state,
         {'sum': a."sum", 'min': a."min", 'max': a."max", 'last': a.last_event.number,
             'last_timestamp': a.last_event.moment.timestamp, 'last_received_at': a.last_event.moment.received_at,
-            'last_event_id': a.last_event.moment.event_id, 'distinct_values': a.distinct_values} AS state
+            'last_event_id': a.last_event.moment.event_id, 'last_source': a.last_event.moment.source,
+            'distinct_values': a.distinct_values} AS state
     FROM (FROM usage_daily WHERE is_metered(date)) AS s FULL JOIN again AS a USING (meter, customer_id, date, slice_start, attributed)
 )
 SELECT
