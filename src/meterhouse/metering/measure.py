@@ -11,7 +11,17 @@ from meterhouse.metering.attribution import SENT_IDS, attribute
 from meterhouse.metering.filters import matches
 from meterhouse.metering.operands import EventProperties
 from meterhouse.metering.slices import slice_events
-from meterhouse.metering.states import combine, kept_by, merged, state, unfold, value_of
+from meterhouse.metering.states import (
+    LAST,
+    LAST_TIMESTAMP,
+    combine,
+    kept_by,
+    last_event,
+    merged,
+    state,
+    unfold,
+    value_of,
+)
 from meterhouse.tables import Usage, UsageDaily, conform, empty
 from meterhouse.tables.columns import QUANTITY
 
@@ -21,6 +31,9 @@ if TYPE_CHECKING:
     from meterhouse.catalog.meters import Meter
 
 _EVENT_FIELDS: Final = ("event_id", "name", "source", *SENT_IDS, "timestamp", "received_at", "date")
+_GROUP: Final = (*SENT_IDS, "date", "slice_start")
+_MATCHING: Final = "matching"
+_VALUE: Final = "value"
 _SHARED: Final = "_shared"
 _SLICE: Final = ("date", "customer_id", "slice_start", "attributed")
 
@@ -41,26 +54,40 @@ def measure_daily(
     properties = EventProperties(events.collect_schema().names())
     needed = properties.columns_of(name for meter in meters.values() for name in _property_names(meter))
     sliced = slice_events(events.select(*_EVENT_FIELDS, *needed), customers, subscriptions, cuts)
-    groups = _group(sliced, meters, properties)
-    owned = attribute(groups, customers, subscriptions).sort(_SLICE)
+    groups = _group(_with_values(sliced, meters, properties), meters)
+    owned = attribute(groups.lazy(), customers, subscriptions).sort(_SLICE)
     marked = owned.with_columns(pl.struct(_SLICE).is_duplicated().alias(_SHARED)).collect()
     measured = [_of_meter(marked, name, meter) for name, meter in sorted(meters.items())]
     return conform(pl.concat([empty(UsageDaily), *measured], how="diagonal"), UsageDaily)
 
 
-def _group(sliced: pl.LazyFrame, meters: Mapping[str, Meter], properties: EventProperties) -> pl.LazyFrame:
-    """Groups of events with the same ids in the same slice: the state of each meter, in columns of its own."""
+def _with_values(sliced: pl.LazyFrame, meters: Mapping[str, Meter], properties: EventProperties) -> pl.LazyFrame:
+    """Add for each meter whether an event matches, and the value that it brings to the meter."""
     columns: dict[str, pl.Expr] = {}
-    states: dict[str, pl.Expr] = {}
     for name, meter in meters.items():
-        matching, value = _of(name, "matching"), _of(name, "value")
-        rule = meter.matching()
-        columns[matching] = matches(rule, properties)
-        held = value_of(meter.aggregation, properties)
-        columns[value] = pl.when(columns[matching]).then(held) if rule.clauses else held
-        state_of = state(meter.aggregation, pl.col(value), pl.col(matching))
-        states |= {_of(name, part): whole for part, whole in state_of.items()}
-    return sliced.with_columns(**columns).group_by(*SENT_IDS, "date", "slice_start").agg(**states)
+        rule, value = meter.matching(), value_of(meter.aggregation, properties)
+        columns[_of(name, _MATCHING)] = matches(rule, properties)
+        columns[_of(name, _VALUE)] = pl.when(matches(rule, properties)).then(value) if rule.clauses else value
+    return sliced.with_columns(**columns)
+
+
+def _group(events: pl.LazyFrame, meters: Mapping[str, Meter]) -> pl.DataFrame:
+    """Groups of events with the same ids in the same slice: the state of each meter, in columns of its own."""
+    states = {
+        _of(name, part): whole
+        for name, meter in meters.items()
+        for part, whole in state(meter.aggregation, *(pl.col(_of(name, of)) for of in (_VALUE, _MATCHING))).items()
+    }
+    groups = events.group_by(_GROUP).agg(**states).collect(engine="streaming")
+    of_last = {name: _of(name, LAST_TIMESTAMP) for name, meter in meters.items() if meter.aggregation.func == "last"}
+    if not of_last:
+        return groups
+    # To compare whole moments of all events takes far longer than to find the few that may be last.
+    instants = pl.concat([groups[column].alias("instant") for column in of_last.values()])
+    ended = events.filter(pl.col("timestamp").is_in(instants.implode()))
+    last = {_of(name, LAST): last_event(pl.col(_of(name, _VALUE))) for name in of_last}
+    found = ended.group_by(_GROUP).agg(**last).collect(engine="streaming")
+    return groups.drop(of_last.values()).join(found, on=_GROUP, how="left", nulls_equal=True)
 
 
 def _of_meter(groups: pl.DataFrame, name: str, meter: Meter) -> pl.LazyFrame:

@@ -35,9 +35,13 @@ KINDS: Final[dict[str, pl.DataType]] = {
 }
 """Columns that states have beside `events` and `skipped`: an aggregation keeps some, the others are null."""
 
-_LAST: Final = "last_event"
+LAST: Final = "last_event"
+"""A column of states that `unfold` takes apart."""
+
+LAST_TIMESTAMP: Final = "last_timestamp"
+
 _LAST_ORDER: Final = {
-    "last_timestamp": "timestamp",
+    LAST_TIMESTAMP: "timestamp",
     "last_received_at": "received_at",
     "last_event_id": "event_id",
     "last_source": "source",
@@ -54,7 +58,7 @@ def value_of(aggregation: Aggregation, properties: EventProperties) -> pl.Expr:
 
 
 def state(aggregation: Aggregation, value: pl.Expr, matching: pl.Expr) -> dict[str, pl.Expr]:
-    """The state of a group of events, by column; `unfold` makes `KINDS` of it.
+    """The state of a group of events, by column; `unfold` makes `KINDS` of it. For `last` only the time: `last_event`.
 
     `matching` says which events count or are skipped, and `value` is null in all others, so that many meters are
     measured in one pass over the same groups. Both are plain columns, of one length.
@@ -71,11 +75,16 @@ def state(aggregation: Aggregation, value: pl.Expr, matching: pl.Expr) -> dict[s
         case "max":
             return counted | {"max": value.max()}
         case "unique":
-            return counted | {"distinct_values": value.drop_nulls().unique().sort()}
+            return counted | {"distinct_values": value.unique()}
         case "last":
-            return counted | {_LAST: _last({"last": value} | {name: pl.col(of) for name, of in _LAST_ORDER.items()})}
+            return counted | {LAST_TIMESTAMP: pl.when(value.is_not_null()).then("timestamp").max()}
         case _:
             assert_never(aggregation.func)
+
+
+def last_event(value: pl.Expr) -> pl.Expr:
+    """Of a group of events, that which has a value and came last: by timestamp, receipt, id, then source (rule 2.2)."""
+    return _last({"last": value} | {name: pl.col(of) for name, of in _LAST_ORDER.items()})
 
 
 def kept_by(aggregation: Aggregation) -> set[str]:
@@ -97,7 +106,7 @@ def kept_by(aggregation: Aggregation) -> set[str]:
 
 def merged(kept: Container[str] = KINDS) -> dict[str, pl.Expr]:
     """The state of a group of states, of the columns that are kept; `unfold` makes `KINDS` of it."""
-    distinct = pl.col("distinct_values").explode(empty_as_null=False).drop_nulls().unique().sort()
+    distinct = pl.col("distinct_values").explode(empty_as_null=False).unique()
     states = {
         "sum": pl.col("sum").sum(),
         "min": pl.col("min").min(),
@@ -108,16 +117,18 @@ def merged(kept: Container[str] = KINDS) -> dict[str, pl.Expr]:
         "events": pl.col("events").sum(),
         "skipped": pl.col("skipped").sum(),
         **{name: whole for name, whole in states.items() if name in kept},
-        **({_LAST: _last({name: pl.col(name) for name in ("last", *_LAST_ORDER)})} if "last" in kept else {}),
+        **({LAST: _last({name: pl.col(name) for name in ("last", *_LAST_ORDER)})} if "last" in kept else {}),
     }
 
 
 def unfold(states: pl.LazyFrame) -> pl.LazyFrame:
     """Give states every column of `KINDS`: null where the aggregation does not keep it."""
     present = states.collect_schema().names()
-    if _LAST in present:
-        return unfold(states.unnest(_LAST))
-    return states.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in KINDS.items() if name not in present)
+    if LAST in present:
+        return unfold(states.unnest(LAST))
+    lacking = [pl.lit(None, dtype).alias(name) for name, dtype in KINDS.items() if name not in present]
+    lists = [pl.col(name).list.drop_nulls().list.sort() for name in present if name == "distinct_values"]
+    return states.with_columns(*lacking, *lists)
 
 
 def combine(states: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
