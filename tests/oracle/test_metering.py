@@ -101,7 +101,7 @@ LANDED_FILES: Final = rows(
     "file_id | landed_at \n file | 2026-02-02",
     path="-",
     bytes=0,
-    **dict.fromkeys(("records", "events", "rejected", "duplicates", "conflicts", "rounded_numbers"), 0),
+    **dict.fromkeys(("records", "events", "rejected", "duplicates", "conflicts", "voids", "rounded_numbers"), 0),
 ).collect()
 
 

@@ -163,8 +163,9 @@ def _number_of(events: pl.Expr) -> pl.Expr:
 def _last(kept: dict[str, pl.Expr]) -> pl.Expr:
     """Of the rows that have a value, `last`, that which came last."""
     has_value = kept["last"].is_not_null()
-    moment = pl.struct(**{name: kept[name] for name in _LAST_ORDER})
-    return pl.struct(**kept).filter(has_value).max_by(moment.filter(has_value))
+    named = [part.alias(name) for name, part in kept.items()]
+    moment = pl.struct(kept[name].alias(name) for name in _LAST_ORDER)
+    return pl.struct(named).filter(has_value).max_by(moment.filter(has_value))
 
 
 def _exact_mean(total: pl.Expr, events: pl.Expr) -> pl.Expr:
