@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
 STEPS: Final = {
     "create": Step(deltalake.DeltaTable, "create"),
-    "write": Step(store, "write_deltalake"),
+    "write": Step(store, "commit_files"),
     "sync": Step(commit, "sync_files"),
     "compact": Step(Warehouse, "compact"),
     "journal": Step(journal, "_write"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import unquote
 
-from deltalake import CommitProperties, Transaction, WriterProperties
+from deltalake import CommitProperties, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from meterhouse.errors import WarehouseError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 ATTEMPTS: Final = 12
-PARQUET: Final = WriterProperties(compression="ZSTD")
 
 Result = TypeVar("Result")
 

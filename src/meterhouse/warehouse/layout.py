@@ -25,7 +25,7 @@ _DELTA_NAMES: Final[dict[pl.DataType, str]] = {
 
 def delta_schema(stored: Stored) -> Schema:
     """The table as Delta declares it; nulls are checked by `verify`, not by Delta."""
-    return Schema([Field(name, _delta_type(dtype)) for name, dtype in schema_of(stored.table).items()])
+    return Schema([Field(name, delta_type(dtype)) for name, dtype in schema_of(stored.table).items()])
 
 
 def configuration(stored: Stored) -> dict[str, str | None]:
@@ -45,7 +45,7 @@ def configuration(stored: Stored) -> dict[str, str | None]:
 def refuse_drift(name: str, stored: Stored, handle: DeltaTable) -> None:
     """Raise where the stored table has other columns or types than this program declares."""
     found = {field.name: field.type for field in handle.schema().fields}
-    expected = {name: _delta_type(dtype) for name, dtype in schema_of(stored.table).items()}
+    expected = {name: delta_type(dtype) for name, dtype in schema_of(stored.table).items()}
     differences = [
         f"column '{column}' is {_shown(found.get(column))}, expected {_shown(expected.get(column))}"
         for column in sorted(found.keys() | expected.keys())
@@ -107,7 +107,8 @@ def _is_property(column: str, dtype: pl.DataType) -> bool:
     )
 
 
-def _delta_type(dtype: pl.DataType) -> PrimitiveType | ArrayType:
+def delta_type(dtype: pl.DataType) -> PrimitiveType | ArrayType:
+    """A type as Delta names it."""
     if isinstance(dtype, pl.Decimal):
         return PrimitiveType(f"decimal({dtype.precision},{dtype.scale})")
     if dtype == pl.List(pl.String()):

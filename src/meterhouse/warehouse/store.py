@@ -5,19 +5,27 @@ A write is checked, sorted by key, committed against the version that was read, 
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 import polars as pl
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from meterhouse.errors import WarehouseError
 from meterhouse.tables import WAREHOUSE, Stored, empty, schema_of, verify
-from meterhouse.warehouse.commit import PARQUET, compare_and_set, make_durable, until_it_holds
+from meterhouse.warehouse.commit import make_durable, until_it_holds
+from meterhouse.warehouse.files import (
+    StoredFile,
+    add_columns,
+    commit_files,
+    crowded_files,
+    join_files,
+    live_files,
+    write_files,
+)
 from meterhouse.warehouse.layout import (
     configuration,
     delta_schema,
@@ -29,7 +37,7 @@ from meterhouse.warehouse.layout import (
 from meterhouse.warehouse.lock import WriterLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
 _ODD: Final = frozenset("%=*?[]")
@@ -108,7 +116,7 @@ class Warehouse:
                 return False
             handle = handle or self._create(table)
             refuse_folded(table, handle, after)
-            _overwrite(handle, stored, after, where)
+            self._write(handle, table, after, _named_files(handle, table, where))
             return True
 
         return until_it_holds(table, attempt)
@@ -128,7 +136,7 @@ class Warehouse:
                 return False
             self._refuse_stored_keys(table, handle, rows)
             refuse_folded(table, handle, rows)
-            _append(handle, _declared(table), rows, once)
+            self._write(handle, table, rows, once=once)
             return True
 
         return until_it_holds(table, attempt)
@@ -146,18 +154,20 @@ class Warehouse:
             self._refuse_stored_keys(table, handle, rows)
 
     def compact(self, table: str, files: int = 8) -> bool:
-        """Join the small files of each partition that has more than `files`; False where there is none."""
+        """Join files of about one size where a partition has more than `files` of them; False where there is none.
+
+        So every row is written again a few times at most, however large its partition is.
+        """
+        stored = _declared(table)
 
         def attempt() -> bool:
             handle = self._open(table)
-            crowded = [] if handle is None else _crowded(handle, _declared(table), files)
+            crowded = [] if handle is None else crowded_files(live_files(handle, stored), files)
             if handle is None or not crowded:
                 return False
-            for partition in crowded:
-                handle.optimize.compact(
-                    partition_filters=partition, writer_properties=PARQUET, commit_properties=compare_and_set()
-                )
-                make_durable(handle)
+            schema = schema_of(stored.table) | grown_columns(stored, handle)
+            joined = [join_files(self.root / table, stored, pl.Schema(schema), together) for together in crowded]
+            commit_files(handle, stored, joined, chain.from_iterable(crowded), is_change=False)
             return True
 
         return until_it_holds(table, attempt)
@@ -193,6 +203,19 @@ class Warehouse:
         )
         make_durable(handle)
         return handle
+
+    def _write(
+        self,
+        handle: DeltaTable,
+        table: str,
+        rows: pl.DataFrame,
+        removed: Iterable[StoredFile] = (),
+        once: tuple[str, int] | None = None,
+    ) -> None:
+        stored = _declared(table)
+        if stored.grows_columns:
+            add_columns(handle, stored, rows)
+        commit_files(handle, stored, write_files(self.root / table, stored, rows), removed, once=once)
 
     def _refuse_stored_keys(self, table: str, handle: DeltaTable, rows: pl.DataFrame) -> None:
         """A key of an append-only table is written once: an invoice twice would be billed twice."""
@@ -263,6 +286,16 @@ def _within(rows: pl.LazyFrame, table: str, handle: DeltaTable, where: str | Non
     return rows.filter(pl.col(name).is_in(typed.implode()))
 
 
+def _named_files(handle: DeltaTable, table: str, where: str | None) -> list[StoredFile]:
+    """Files of the partitions that `where` names; all of them where it is not given."""
+    files = live_files(handle, _declared(table))
+    if where is None:
+        return files
+    values = pl.Series(_partition(table), sorted({str(file.partition) for file in files}), pl.String)
+    named = set(_matching(table, values, where))
+    return [file for file in files if file.partition in named]
+
+
 def _refuse_outside(table: str, rows: pl.DataFrame, where: str | None) -> None:
     if where is None:
         return
@@ -307,40 +340,6 @@ def _same_rows(before: pl.LazyFrame, after: pl.DataFrame, stored: Stored) -> boo
     return old.equals(after.with_columns(lacking).select(columns))
 
 
-def _overwrite(handle: DeltaTable, stored: Stored, rows: pl.DataFrame, where: str | None) -> None:
-    write_deltalake(
-        handle,
-        rows,
-        mode="overwrite",
-        predicate=where,
-        schema_mode="merge" if stored.grows_columns else None,
-        writer_properties=PARQUET,
-        commit_properties=compare_and_set(),
-    )
-    make_durable(handle)
-
-
-def _append(handle: DeltaTable, stored: Stored, rows: pl.DataFrame, once: tuple[str, int] | None) -> None:
-    write_deltalake(
-        handle,
-        rows,
-        mode="append",
-        schema_mode="merge" if stored.grows_columns else None,
-        writer_properties=PARQUET,
-        commit_properties=compare_and_set(once),
-    )
-    make_durable(handle)
-
-
 def _sequence(handle: DeltaTable, application: str) -> int:
     written = handle.transaction_version(application)
     return -1 if written is None else written
-
-
-def _crowded(handle: DeltaTable, stored: Stored, files: int) -> list[list[tuple[str, str, str]] | None]:
-    """Filters of the partitions that have more than `files` files; None stands for a table without partitions."""
-    partition = stored.partition
-    if partition is None:
-        return [None] if len(_files(handle)) > files else []
-    counted = Counter(Path(uri).parent.name.removeprefix(f"{partition}=") for uri in _files(handle))
-    return [[(partition, "=", value)] for value, count in sorted(counted.items()) if count > files]
