@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import dataframely as dy
 
-from meterhouse.tables.conforming import conform, empty, schema_of, verify
+from meterhouse.tables.conforming import conform, empty, schema_of, verify, verify_many
 from meterhouse.tables.definitions import (
     Benefits,
     Customers,
@@ -137,4 +137,5 @@ __all__ = [
     "empty",
     "schema_of",
     "verify",
+    "verify_many",
 ]

@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from meterhouse.errors import WarehouseError
-from meterhouse.tables import WAREHOUSE, Stored, empty, schema_of, verify
+from meterhouse.tables import WAREHOUSE, Stored, empty, schema_of, verify, verify_many
 from meterhouse.warehouse.commit import make_durable, until_it_holds
 from meterhouse.warehouse.files import (
     StoredFile,
@@ -263,12 +263,17 @@ def _files(handle: DeltaTable) -> list[str]:
 
 
 def _checked(table: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows with exact columns and types, verified, sorted so that equal content is written as equal bytes."""
+    """The rows with exact columns and types, verified, sorted so that equal content is written as equal bytes.
+
+    Events stay as they came: sorting them costs as much as writing them, and makes larger files.
+    """
     stored = _declared(table)
     refuse_columns(table, stored, frame)
     declared = schema_of(stored.table).names()
-    extra = sorted(set(frame.columns) - set(declared))
-    return verify(frame, stored.table).select(*declared, *extra).sort(_order(stored))
+    columns = [*declared, *sorted(set(frame.columns) - set(declared))]
+    if stored.grows_columns:
+        return verify_many(frame, stored.table).select(columns)
+    return verify(frame, stored.table).select(columns).sort(_order(stored))
 
 
 def _order(stored: Stored) -> list[str]:
@@ -337,7 +342,7 @@ def _same_rows(before: pl.LazyFrame, after: pl.DataFrame, stored: Stored) -> boo
     grown = [pl.lit(None, dtype).alias(name) for name, dtype in after.schema.items() if name not in schema]
     columns = sorted({*schema.names(), *after.columns})
     old = before.with_columns(grown).select(columns).collect().sort(_order(stored))
-    return old.equals(after.with_columns(lacking).select(columns))
+    return old.equals(after.with_columns(lacking).select(columns).sort(_order(stored)))
 
 
 def _sequence(handle: DeltaTable, application: str) -> int:
