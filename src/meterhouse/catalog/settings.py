@@ -84,6 +84,15 @@ class Settings(BaseModel):
     future_limit_days: int = Field(
         1, ge=0, le=36500, description="Events further ahead of the clock than this are rejected."
     )
+    dedupe_window_days: int | None = Field(
+        None,
+        ge=0,
+        le=36500,
+        description=(
+            "A record is a resend of a stored event only where their days are at most this many apart (rule 1.3). "
+            "Default: however far apart they are."
+        ),
+    )
     events: str = Field(
         "events", min_length=1, description="The landing zone: the folder that event files are dropped in."
     )

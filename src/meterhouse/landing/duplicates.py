@@ -37,29 +37,43 @@ class Settled:
 def settle(batch: pl.DataFrame, known: pl.DataFrame, landed_at: datetime) -> Settled:
     """Compare the events of a batch with the stored events of the same keys, and with each other in file order.
 
-    `known` has the columns of `Events`; each of its keys once.
+    `known` has the columns of `Events`. A key is there twice only where `dedupe_window_days` let it in twice: then what
+    comes again is compared with the one received first.
     """
-    is_first = pl.struct(KEY).is_first_distinct()
-    is_known = batch.select(KEY).lazy().with_row_index("row").join(known.lazy().select(KEY), on=KEY, how="semi")
-    places = is_known.select("row").collect().to_series()
-    rows = batch.with_columns(is_new=is_first & ~pl.int_range(pl.len(), dtype=pl.UInt32()).is_in(places.implode()))
-    new = rows.filter("is_new").select(batch.columns)
-    resent = rows.filter(~pl.col("is_new"))
-    counting = pl.concat([known.select(schema_of(Events).names()), new.select(schema_of(Events).names())])
-    pairs = resent.join(counting, on=KEY, how="left", suffix="_kept", maintain_order="left")
-    again = pairs.filter(~_is_same_place())
-    differences = pl.Series("reason", _differences(again), dtype=pl.String())
-    again = again.with_columns(differences)
+    is_new = _is_first(batch) & ~_is_among(batch, known, KEY)
+    # Nothing is moved in memory for the usual batch, of which all is new.
+    new = batch if is_new.all() else batch.filter(is_new)
+    resent = batch.filter(~is_new)
+    again = resent.filter(~_is_among(resent, known, (*KEY, *PLACE)))
+    kept = known.sort("received_at", *PLACE).unique(KEY, keep="first", maintain_order=True)
+    first = new.select(schema_of(Events).names()).join(again, on=KEY, how="semi")
+    counting = pl.concat([kept.select(first.columns), first])
+    pairs = again.join(counting, on=KEY, how="left", suffix="_kept", maintain_order="left")
+    pairs = pairs.with_columns(pl.Series("reason", _differences(pairs), dtype=pl.String()))
     return Settled(
         events=_without_empty_properties(new.drop("untimed")),
-        duplicates=_landed(again.filter(pl.col("reason") == ""), landed_at, EventDuplicates),
-        conflicts=_landed(_with_payloads(again.filter(pl.col("reason") != "")), landed_at, EventConflicts),
-        already_landed=pairs.height - again.height,
+        duplicates=_landed(pairs.filter(pl.col("reason") == ""), landed_at, EventDuplicates),
+        conflicts=_landed(_with_payloads(pairs.filter(pl.col("reason") != "")), landed_at, EventConflicts),
+        already_landed=resent.height - again.height,
     )
 
 
-def _is_same_place() -> pl.Expr:
-    return pl.all_horizontal(pl.col(column) == pl.col(f"{column}_kept") for column in PLACE)
+def _is_first(batch: pl.DataFrame) -> pl.Series:
+    """Whether a row is the first with its key."""
+    key = pl.struct(KEY)
+    # Hashes tell quickly that no key is there twice, as in most batches: one key never has two.
+    if batch.select(key.hash().n_unique()).item() == batch.height:
+        return pl.repeat(value=True, n=batch.height, eager=True)
+    return batch.select(key.is_first_distinct()).to_series()
+
+
+def _is_among(batch: pl.DataFrame, known: pl.DataFrame, columns: tuple[str, ...]) -> pl.Series:
+    """Whether a known event has the same values in some columns as a row."""
+    if known.is_empty():
+        return pl.repeat(value=False, n=batch.height, eager=True)
+    rows = batch.select(columns).with_row_index("row")
+    found = rows.join(known, on=columns, how="semi")["row"]
+    return rows["row"].is_in(found.implode())
 
 
 def _differences(pairs: pl.DataFrame) -> list[str]:

@@ -50,7 +50,11 @@ class EventStore(Protocol):
         """Columns of the stored events, with those of properties."""
 
     def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """The stored events with one of these (source, event_id), with at least the columns of `Events`."""
+        """The stored events with one of these (source, event_id), with at least the columns of `Events`.
+
+        `date` beside a key is the day of the record that has it: only stored events near enough to it may count. Where
+        it is null, all do.
+        """
 
     def named(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
         """Rows of `voids` or `voided_events` with one of these (source, event_id), in the order of their landing."""
@@ -224,10 +228,11 @@ class _Gathered:
             self._problems.append(Problem(reading.file.name, STILL_WRITTEN))
 
     def _append_rows(self, batch: Batch) -> None:
-        keys = pl.concat([batch.events.select(KEY), batch.voids.select(KEY)]).unique()
-        known = self._store.known_events(keys)
+        # A void names an event of any day.
+        of_voids = batch.voids.select(*KEY, date=pl.lit(None, pl.Date))
+        known = self._store.known_events(pl.concat([batch.events.select(*KEY, "date"), of_voids]))
         settled = settle(batch.events, known, self._landed_at)
-        voids = pl.concat([self._store.named("voids", batch.events.select(KEY).unique()), batch.voids])
+        voids = pl.concat([self._store.named("voids", batch.events.select(KEY)), batch.voids])
         if not settled.events.is_empty():
             self._store.append("events", _with_column_names(settled.events, self._store.event_columns()))
         sides = {

@@ -10,8 +10,10 @@ from meterhouse.landing import LandingReport, land_folder, list_files
 from meterhouse.metering import attribute
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.tables import Events, empty, schema_of
+from meterhouse.warehouse.event_index import EventIndex
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from meterhouse.catalog import Project
@@ -19,10 +21,18 @@ if TYPE_CHECKING:
 
 
 class WarehouseEvents:
-    """The warehouse as landing sees it."""
+    """The warehouse as landing sees it. Stored events are found by an index, at a cost that follows the new ones."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        window_days: int | None = None,
+        on_index: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> None:
+        """`window_days` is the setting `dedupe_window_days`; `on_index` is told how far making the index again is."""
         self._warehouse = warehouse
+        self._window_days = window_days
+        self._index = EventIndex(warehouse.root, on_index)
 
     def landed_files(self) -> pl.DataFrame:
         """(file_id, path, events) of the files that were landed to their end."""
@@ -33,14 +43,23 @@ class WarehouseEvents:
         return self._warehouse.scan("events").collect_schema().names()
 
     def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """The stored events with one of these (source, event_id)."""
+        """The stored events with one of these (source, event_id), near enough to the key's own `date`."""
+        places = self._index.candidates(keys)
+        if self._window_days is not None:
+            distance = (pl.col("stored_on") - pl.col("date")).dt.total_days().abs()
+            places = places.filter(distance <= self._window_days)
+        # Most landings resend nothing, and opening the table takes time.
+        if places.is_empty():
+            return empty(Events).collect()
+        wanted = places.select("source", "event_id", date="stored_on").unique()
         stored = self._warehouse.scan("events").select(schema_of(Events).names())
-        known = keys.lazy().join(stored, on=keys.columns, how="semi").collect()
-        # Keys first: most landings resend nothing, and all metadata of the history is more than memory may hold.
+        on_days = stored.filter(pl.col("date").is_in(wanted["date"].unique().implode()))
+        # Keys first: all metadata of a day is more than memory may hold.
+        known = wanted.lazy().join(on_days.select(wanted.columns), on=wanted.columns, how="semi").collect()
         if known.is_empty():
             return empty(Events).collect()
-        named = stored.filter(pl.col("event_id").is_in(known["event_id"].implode()))
-        return named.join(known.lazy(), on=keys.columns, how="semi").collect()
+        named = on_days.filter(pl.col("event_id").is_in(known["event_id"].implode()))
+        return named.join(known.lazy(), on=wanted.columns, how="semi").collect()
 
     def named(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
         """Rows of `voids` or `voided_events` with one of these (source, event_id), in the order of their landing."""
@@ -85,7 +104,7 @@ def land(
     progress.begin("Landing", len(list_files(project.events).files))
     report = land_folder(
         project.events,
-        WarehouseEvents(warehouse),
+        WarehouseEvents(warehouse, project.settings.dedupe_window_days, _told_to(progress)),
         project.settings,
         landed_at,
         on_file=lambda file: progress.advance(file.name),
@@ -94,6 +113,14 @@ def land(
         warehouse.compact("events")
     progress.end(_summary(report))
     return report
+
+
+def _told_to(progress: Progress) -> Callable[[int, int], None]:
+    def tell(done: int, files: int) -> None:
+        if files:
+            progress.advance(f"making the index of events again: {done:,} of {files:,} files read")
+
+    return tell
 
 
 def _summary(report: LandingReport) -> str:

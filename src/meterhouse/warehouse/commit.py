@@ -6,11 +6,12 @@ must follow the version that was read, or it fails and is computed again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from deltalake import CommitProperties, Transaction
@@ -69,6 +70,23 @@ def make_durable(handle: DeltaTable) -> None:
     data = [root / path for path in _added(commit)]
     sync_files([*data, commit, *log.glob(f"{version}.checkpoint*"), *log.glob("_last_checkpoint")])
     sync_folders([*(path.parent for path in data), log, root, root.parent])
+
+
+class Commit(NamedTuple):
+    """What a commit says: a digest of all of it, and the files whose rows it added."""
+
+    digest: str
+    new_files: list[str]
+
+
+def read_commit(table: Path, version: int) -> Commit | None:
+    """One commit of a table, None where the log has it no more."""
+    try:
+        content = (table / "_delta_log" / f"{version:020d}.json").read_bytes()
+    except FileNotFoundError:
+        return None
+    added = [action["add"] for line in content.splitlines() if "add" in (action := json.loads(line))]
+    return Commit(hashlib.sha256(content).hexdigest(), [unquote(file["path"]) for file in added if file["dataChange"]])
 
 
 def drop_torn_commit(table: Path) -> bool:
