@@ -58,6 +58,7 @@ def test_all_settings_but_the_name_have_a_default(tmp_path: Path) -> None:
         "rounding": "half_away_from_zero",
         "missing_customer": "reject",
         "future_limit_days": 1,
+        "dedupe_window_days": None,
         "events": "events",
         "warehouse": "warehouse",
         "limits": {

@@ -9,7 +9,7 @@ import polars as pl
 from meterhouse.landing import LandingReport, land_folder, list_files
 from meterhouse.metering import attribute
 from meterhouse.planning.progress import Progress, Silent
-from meterhouse.tables import Events, empty, schema_of
+from meterhouse.tables import WAREHOUSE, Events, empty, schema_of
 from meterhouse.warehouse.event_index import EventIndex
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class WarehouseEvents:
         places = self._index.candidates(keys)
         if self._window_days is not None:
             distance = (pl.col("stored_on") - pl.col("date")).dt.total_days().abs()
-            places = places.filter(distance <= self._window_days)
+            places = places.filter((distance <= self._window_days) | pl.col("date").is_null())
         # Most landings resend nothing, and opening the table takes time.
         if places.is_empty():
             return empty(Events).collect()
@@ -63,6 +63,9 @@ class WarehouseEvents:
 
     def named(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
         """Rows of `voids` or `voided_events` with one of these (source, event_id), in the order of their landing."""
+        # As good as always: keys of a whole batch would be hashed for nothing.
+        if not self._warehouse.exists(table):
+            return empty(WAREHOUSE[table].table).collect()
         named = self._warehouse.scan(table).join(keys.lazy(), on=keys.columns, how="semi")
         return named.sort("landed_at", "file_id", "position").collect()
 
