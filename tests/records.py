@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import polars as pl
 
-from meterhouse.catalog.settings import Settings
+from meterhouse.catalog.settings import Limits, Settings
 from meterhouse.landing import Batch, Origin, land_folder, read_records
 from meterhouse.tables import WAREHOUSE, empty, schema_of, verify
+from meterhouse.tables.properties import Held
 
 CLOCK: Final = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -35,6 +36,9 @@ class MemoryStore:
 
     def event_columns(self) -> list[str]:
         return self.table("events").columns
+
+    def untyped_properties(self) -> set[Held]:
+        return set(self.table("untyped_properties").select("kind", "property").iter_rows())
 
     def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
         return self.table("events").join(keys, on=["source", "event_id"], how="semi")
@@ -80,8 +84,10 @@ def event(metadata: str = "{}", event_id: str = "e", customer: str = "ada", at: 
     )
 
 
-def land(folder: Path, store: DyingStore | None = None, batch_rows: int = 1000) -> DyingStore:
+def land(
+    folder: Path, store: DyingStore | None = None, batch_rows: int = 1000, limits: Limits | None = None
+) -> DyingStore:
     """Land a folder into the store, a new one where none is given."""
     filled = store or DyingStore()
-    land_folder(folder, filled, Settings(name="test"), CLOCK, batch_rows=batch_rows)
+    land_folder(folder, filled, Settings(name="test", limits=limits or Limits()), CLOCK, batch_rows=batch_rows)
     return filled

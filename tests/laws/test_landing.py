@@ -11,8 +11,13 @@ from tempfile import TemporaryDirectory
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
+from meterhouse.catalog.filters import Clause, Filter
+from meterhouse.catalog.meters import Aggregation, Meter
+from meterhouse.catalog.settings import Limits
 from meterhouse.tables.properties import KINDS, PropertyNames, property_columns, property_of
+from tests.metered import measure
 from tests.records import DyingStore, event, land, read
 
 names = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(["id", "ID", "Id", "%49D", "straße", "İ"])
@@ -60,13 +65,13 @@ def test_numbers_are_rounded_once_and_never_pass_through_floats(spelled: str) ->
         assert taken.rounded_numbers == (expected != Decimal(spelled))
 
 
-def _landed(files: list[list[str]], batch_rows: int = 1000, times: int = 1) -> DyingStore:
+def _landed(files: list[list[str]], batch_rows: int = 1000, times: int = 1, limits: Limits | None = None) -> DyingStore:
     with TemporaryDirectory() as folder:
         for number, lines in enumerate(files):
             (Path(folder) / f"{number:03}.jsonl").write_text("\n".join(lines))
         store = DyingStore()
         for _ in range(times):
-            land(Path(folder), store, batch_rows)
+            land(Path(folder), store, batch_rows, limits)
         return store
 
 
@@ -90,6 +95,24 @@ def test_any_split_into_files_and_batches_gives_the_same_events(lines: list[str]
     # Files of the same content are one file, so each gets a line of its own.
     split = [[*part, f"file {number}"] for number, part in enumerate(files)]
     assert _accepted(_landed(split, batch_rows=batch)) == _accepted(_landed([lines]))
+
+
+METERS = {
+    f"{function} {name}": Meter(
+        aggregation=Aggregation(func=function, property=name),
+        filter=Filter(clauses=(Clause(property=filtered, operator="ne", value="1"),) if filtered else ()),
+    )
+    for function in ("sum", "unique")
+    for name, filtered in (("a", ""), ("A", "b"), ("b", "a"), ("b.c", ""), ("a.id", "b.Id"))
+}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(records, max_size=12), st.integers(0, 6), st.integers(1, 4))
+def test_how_many_properties_have_columns_changes_no_usage(lines: list[str], most: int, batch: int) -> None:
+    few = _landed([lines], batch_rows=batch, limits=Limits(max_property_columns=most))
+    assert len(property_columns(few.table("events").columns)) <= most
+    assert_frame_equal(measure(few, METERS), measure(_landed([lines]), METERS), check_row_order=False)
 
 
 @settings(max_examples=40, deadline=None)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
 from meterhouse.catalog.filters import Clause, Filter
-from meterhouse.tables.properties import property_columns
+from meterhouse.tables.properties import Kind, property_columns, without_column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from meterhouse.tables.properties import Kind
+    from collections.abc import Collection, Iterable, Mapping
 
 _COMPARE: Final = {"eq": "=", "ne": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+_TYPES: Final[dict[Kind, str]] = {"number": "DECIMAL(38, 12)", "text": "VARCHAR", "flag": "BOOLEAN"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,10 @@ class Held:
 class Properties:
     """Finds what an event holds under a property's name, among the columns of the table `events`."""
 
-    def __init__(self, columns: Iterable[str]) -> None:
-        self._columns: Mapping[tuple[Kind, str], str] = property_columns(columns)
+    def __init__(self, columns: Iterable[str], untyped: Collection[tuple[Kind, str]] = ()) -> None:
+        names = list(columns)
+        self._columns: Mapping[tuple[Kind, str], str] = property_columns(names)
+        self._untyped = partial(without_column, columns=names, untyped=untyped)
 
     def held(self, name: str) -> Held:
         """SQL for a property; `name`, `source` and `timestamp` are the event's own."""
@@ -47,7 +51,16 @@ class Properties:
                 columns: dict[str, str] = {
                     kind: identifier(column) for (kind, held), column in self._columns.items() if held == name
                 }
-                return Held(**columns)
+                read = {kind: _in_metadata(kind, name) for kind, _ in self._untyped([name])}
+                return Held(**columns, **read)
+
+
+def _in_metadata(kind: Kind, name: str) -> str:
+    r"""SQL for a property without a column. It is looked for only where its name, or a `\` that may spell it, is."""
+    part = text_literal(max(name.split("."), key=len))
+    value = f"untyped_property(metadata, {text_literal(kind)}, {text_literal(name)})"
+    may_hold = f"contains(metadata, {part}) OR contains(metadata, '\\')"
+    return f"CAST(CASE WHEN {may_hold} THEN {value} END AS {_TYPES[kind]})"
 
 
 def condition(rule: Filter, properties: Properties) -> str:

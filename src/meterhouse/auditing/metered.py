@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from duckdb.func import SPECIAL
+from duckdb.sqltypes import VARCHAR
+
 from meterhouse.auditing.filters import Properties, condition, text_literal
+from meterhouse.auditing.metadata import property_text
 from meterhouse.catalog.filters import read_filter
 
 if TYPE_CHECKING:
@@ -16,6 +20,8 @@ SELECT {meter} AS meter, {aggregation} AS aggregation, customer_id, attributed, 
     {{'timestamp': timestamp, 'received_at': received_at, 'event_id': event_id, 'source': source}} AS moment
 FROM attributed_events WHERE {condition}"""
 
+_READS_METADATA: Final = "untyped_property"
+
 _FILTERED: Final = (
     "SELECT {meter} AS meter, date, count(*) AS events FROM counting_events WHERE NOT {condition} GROUP BY date"
 )
@@ -23,7 +29,7 @@ _FILTERED: Final = (
 
 def create_views(connection: duckdb.DuckDBPyConnection) -> None:
     """Create `matched_events` and `filtered_events`: what meters count or skip, and what filters leave out."""
-    properties = Properties(row[0] for row in connection.execute("DESCRIBE events").fetchall())
+    properties = _properties(connection)
     meters = connection.execute(
         "SELECT meter, aggregation, property, filter_json FROM meters ORDER BY meter"
     ).fetchall()
@@ -35,6 +41,16 @@ def create_views(connection: duckdb.DuckDBPyConnection) -> None:
         filtered.append(_FILTERED.format(meter=text_literal(meter), condition=rule))
     for view, parts in (("matched_events", matched), ("filtered_events", filtered)):
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS " + "\nUNION ALL\n".join(parts)).fetchall()
+
+
+def _properties(connection: duckdb.DuckDBPyConnection) -> Properties:
+    """What events hold, in columns or in their metadata; creates the function that reads the latter."""
+    known = connection.execute(f"FROM duckdb_functions() WHERE function_name = '{_READS_METADATA}'").fetchall()
+    if not known:
+        connection.create_function(_READS_METADATA, property_text, [VARCHAR] * 3, VARCHAR, null_handling=SPECIAL)
+    untyped = connection.execute("SELECT kind, property FROM untyped_properties").fetchall()
+    columns = connection.execute("DESCRIBE events").fetchall()
+    return Properties((row[0] for row in columns), set(untyped))
 
 
 def _matched(meter: str, aggregation: str, property_name: str | None, rule: str, properties: Properties) -> str:

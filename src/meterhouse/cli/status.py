@@ -52,6 +52,7 @@ def _found(project: Project, warehouse: Warehouse) -> dict[str, Any]:
         **needing_attention(warehouse),
         "rows_refused": _rows_refused(definitions),
         "unattributed": _unattributed(warehouse),
+        "untyped": _untyped(project, warehouse),
         "invoices": _invoices(warehouse),
         "estimates": _estimates(warehouse),
         "stale": _stale(definitions, warehouse),
@@ -136,6 +137,18 @@ def _unattributed(warehouse: Warehouse) -> dict[str, Any]:
         "customers": found.height,
         "events": int(found["events"].sum()),
         "ids": found["customer_id"].head(_MOST).to_list(),
+    }
+
+
+def _untyped(project: Project, warehouse: Warehouse) -> dict[str, Any]:
+    """Properties that have no column in `events`, and the meters that read them from the metadata."""
+    from meterhouse.planning import slow_meters, untyped_properties
+
+    names = sorted({name for _, name in untyped_properties(warehouse)})
+    return {
+        "properties": len(names),
+        "names": names[:_MOST],
+        "meters": slow_meters(project.catalog.meters, warehouse),
     }
 
 
@@ -232,11 +245,24 @@ def _show_intake(found: dict[str, Any], session: Session) -> None:
         ids = ", ".join(f"'{safe(held)}'" if held else "(no id)" for held in unknown["ids"])
         strangers = counted(unknown["customers"], "unknown customer")
         screen.print(f"Strangers   {counted(unknown['events'], 'event')} of {strangers}: {ids}{more}", soft_wrap=True)
+    _show_untyped(found["untyped"])
     for row in found["rows_refused"][:_MOST]:
         place = f"{row['path']}, row {row['row']}" if row["row"] else row["path"]
         screen.print(f"Refused     {safe(place)}: {safe(row['explanation'])}", style="yellow", soft_wrap=True)
     if len(found["rows_refused"]) > _MOST:
         screen.print(f"            and {len(found['rows_refused']) - _MOST:,} more rows")
+
+
+def _show_untyped(untyped: dict[str, Any]) -> None:
+    screen = console()
+    if untyped["properties"]:
+        more = ", ..." if untyped["properties"] > len(untyped["names"]) else ""
+        told = f"{counted(untyped['properties'], 'property', 'properties')} without a column, beyond"
+        names = f"{', '.join(safe(name) for name in untyped['names'])}{more}"
+        screen.print(f"Untyped     {told} max_property_columns: {names}", soft_wrap=True)
+    for meter, properties in untyped["meters"].items():
+        names = ", ".join(f"'{safe(name)}'" for name in properties)
+        screen.print(f"            slow: meter {safe(meter)} reads {names} from the metadata", soft_wrap=True)
 
 
 def _show_money(found: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from meterhouse.landing.files import FileToLand, LandingZone, Problem, hash_file
 from meterhouse.landing.land import EventStore, LandingReport, land_folder
 from meterhouse.landing.read import Batch, Origin, read_batches, read_records
 from meterhouse.landing.reasons import EXPLANATIONS, Reason
+from meterhouse.landing.untyped import with_untyped
 
 __all__ = [
     "EXPLANATIONS",
@@ -26,4 +27,5 @@ __all__ = [
     "read_batches",
     "read_records",
     "settle",
+    "with_untyped",
 ]

@@ -17,13 +17,16 @@ from meterhouse.landing.read import CHUNK_ROWS, Batch, Origin, read_batches, ref
 from meterhouse.landing.reasons import Fault
 from meterhouse.landing.voids import newly_voided
 from meterhouse.tables import LandedFiles, empty, schema_of
-from meterhouse.tables.properties import PropertyNames, property_columns
+from meterhouse.tables.columns import INSTANT
+from meterhouse.tables.properties import MOST_REMEMBERED, Held, PropertyNames, is_typable, property_columns
 
 BATCH_ROWS: Final = 500_000
 """Events appended at once: with their metadata some hundred MB."""
 
 BATCH_BYTES: Final = 256 << 20
 """As much is appended at once where events are large. Storing them takes several times that memory."""
+
+NUMBER_BYTES: Final = 16
 
 STILL_WRITTEN: Final = (
     "It changed while it was read, so it is still being written. It is left for the next landing. "
@@ -48,6 +51,9 @@ class EventStore(Protocol):
 
     def event_columns(self) -> list[str]:
         """Columns of the stored events, with those of properties."""
+
+    def untyped_properties(self) -> set[Held]:
+        """Properties that will never have a column."""
 
     def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
         """The stored events with one of these (source, event_id), with at least the columns of `Events`.
@@ -102,7 +108,7 @@ def land_folder(
     before = store.landed_files()
     seen, used_paths = set(before["file_id"]), set(before.filter(pl.col("events") > 0)["path"])
     problems = list(zone.problems)
-    gathered = _Gathered(store, landed_at, problems)
+    gathered = _Gathered(store, landed_at, settings.limits.max_property_columns, problems)
     seen_before = repeated = 0
     for file in zone.files:
         on_file(file)
@@ -157,12 +163,14 @@ class _Reading:
 class _Gathered:
     """Batches that are appended together, and what is counted of each file."""
 
-    def __init__(self, store: EventStore, landed_at: datetime, problems: list[Problem]) -> None:
+    def __init__(self, store: EventStore, landed_at: datetime, most_columns: int, problems: list[Problem]) -> None:
         self._store = store
         self._landed_at = landed_at
+        self._most_columns = most_columns
         self._problems = problems
         self._batches: list[tuple[_Reading, Batch]] = []
         self._rows = self._bytes = 0
+        self._columns: set[str] = set()
         self._readings: dict[str, _Reading] = {}
         self._read: set[str] = set()
         self._landed = [empty(LandedFiles).collect()]
@@ -180,7 +188,8 @@ class _Gathered:
             self._batches.append((reading, batch))
             self._rows += batch.records
             self._bytes += batch.bytes
-            if self._rows >= batch_rows or self._bytes >= BATCH_BYTES:
+            self._columns.update(batch.events.columns)
+            if self._rows >= batch_rows or max(self._bytes, self._together_bytes()) >= BATCH_BYTES:
                 self.append()
                 if reading.is_ended or origin.file_id not in self._readings:
                     return
@@ -207,10 +216,15 @@ class _Gathered:
             del self._readings[reading.origin.file_id]
         self._batches = []
         self._rows = self._bytes = 0
+        self._columns = set()
 
     def landed(self) -> pl.DataFrame:
         """A row of `LandedFiles` for each file that was landed."""
         return pl.concat(self._landed)
+
+    def _together_bytes(self) -> int:
+        """What the batches take as one, in which each has the columns of all; at most, as most columns hold numbers."""
+        return self._rows * len(self._columns) * NUMBER_BYTES
 
     def _leave(self, reading: _Reading) -> None:
         """Drop what waits of a file that changed: nobody knows of which content it is.
@@ -234,7 +248,7 @@ class _Gathered:
         settled = settle(batch.events, known, self._landed_at)
         voids = pl.concat([self._store.named("voids", batch.events.select(KEY)), batch.voids])
         if not settled.events.is_empty():
-            self._store.append("events", _with_column_names(settled.events, self._store.event_columns()))
+            self._append_events(settled.events)
         sides = {
             "rejected": batch.rejected,
             "duplicates": settled.duplicates,
@@ -257,20 +271,41 @@ class _Gathered:
         if not voided.is_empty():
             self._store.append("voided_events", voided)
 
+    def _append_events(self, events: pl.DataFrame) -> None:
+        """Properties without a column are remembered first: events that nothing says they lack it would not count."""
+        untyped = self._store.untyped_properties()
+        most = 0 if len(untyped) >= MOST_REMEMBERED else self._most_columns
+        typed, new = _typed_and_untyped(events, self._store.event_columns(), untyped, most)
+        remembered = new[: MOST_REMEMBERED - len(untyped)]
+        if remembered:
+            rows = pl.DataFrame(remembered, schema=["kind", "property"], orient="row")
+            self._store.append("untyped_properties", rows.with_columns(landed_at=pl.lit(self._landed_at, INSTANT)))
+        self._store.append("events", typed)
+
     def _count(self, kind: str, rows: pl.DataFrame, sign: int = 1) -> None:
         for file_id, count in rows.group_by("file_id").len().iter_rows():
             self._readings[file_id].counts[kind] += sign * count
 
 
-def _with_column_names(events: pl.DataFrame, stored: list[str]) -> pl.DataFrame:
+def _typed_and_untyped(
+    events: pl.DataFrame, stored: list[str], untyped: set[Held], most: int
+) -> tuple[pl.DataFrame, list[Held]]:
     """Give new properties their columns for ever, in the order in which accepted events first have them.
 
-    So names depend on what is stored and on nothing else: not on refused records, nor on where a landing was cut off.
+    So columns depend on what is stored and on nothing else: not on refused records, nor on where a landing was cut off.
+    Properties that come when there are `most` columns have none, and are returned where they were not known as such.
     """
     names = PropertyNames(stored)
     columns = property_columns(events.columns)
-    in_order = sorted(columns, key=lambda held: (events[columns[held]].is_not_null().arg_max(), held))
-    return events.rename({columns[held]: names.column(*held) for held in in_order})
+    new: dict[Held, None] = {}
+    typed: dict[str, str] = {}
+    for held in sorted(columns, key=lambda held: (events[columns[held]].is_not_null().arg_max(), held)):
+        if held in names or (is_typable(held[1]) and held not in untyped and len(names) < most):
+            typed[columns[held]] = names.column(*held)
+        elif is_typable(held[1]) and held not in untyped:
+            new[held] = None
+    kept = [name for name in events.columns if name in typed or name not in columns.values()]
+    return events.select(kept).rename(typed), list(new)
 
 
 def _append_missing(table: str, rows: pl.DataFrame, store: EventStore) -> None:

@@ -2,7 +2,7 @@
 
 from meterhouse.metering.attribution import attribute
 from meterhouse.metering.filters import matches
-from meterhouse.metering.measure import measure_daily, measure_periods
+from meterhouse.metering.measure import measure_daily, measure_periods, property_names
 from meterhouse.metering.operands import EventProperties
 from meterhouse.metering.over_customers import measure_over_customers
 from meterhouse.metering.slices import cuts_within_days, slice_events
@@ -17,6 +17,7 @@ __all__ = [
     "measure_daily",
     "measure_over_customers",
     "measure_periods",
+    "property_names",
     "slice_events",
     "value_of",
 ]

@@ -52,7 +52,7 @@ def measure_daily(
     fewer. Where several ids turn out to be one customer's, their states are merged.
     """
     properties = EventProperties(events.collect_schema().names())
-    needed = properties.columns_of(name for meter in meters.values() for name in _property_names(meter))
+    needed = properties.columns_of(name for meter in meters.values() for name in property_names(meter))
     sliced = slice_events(events.select(*_EVENT_FIELDS, *needed), customers, subscriptions, cuts)
     groups = _group(_with_values(sliced, meters, properties), meters)
     owned = attribute(groups.lazy(), customers, subscriptions).sort(_SLICE)
@@ -129,7 +129,8 @@ def measure_periods(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl
     return conform(usage, Usage)
 
 
-def _property_names(meter: Meter) -> Iterator[str]:
+def property_names(meter: Meter) -> Iterator[str]:
+    """The properties that a meter reads."""
     if meter.aggregation.property is not None:
         yield meter.aggregation.property
     yield from _filter_names(meter.matching())

@@ -5,6 +5,7 @@ from meterhouse.planning.definitions import define, read_definitions
 from meterhouse.planning.events import land, unattributed_events
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.run import RunReport, clock_after, run
+from meterhouse.planning.untyped import slow_meters, untyped_properties, with_properties_of
 from meterhouse.planning.usage import meter, stale_days
 
 __all__ = [
@@ -18,6 +19,9 @@ __all__ = [
     "meter",
     "read_definitions",
     "run",
+    "slow_meters",
     "stale_days",
     "unattributed_events",
+    "untyped_properties",
+    "with_properties_of",
 ]

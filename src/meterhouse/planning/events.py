@@ -9,6 +9,7 @@ import polars as pl
 from meterhouse.landing import LandingReport, land_folder, list_files
 from meterhouse.metering import attribute
 from meterhouse.planning.progress import Progress, Silent
+from meterhouse.planning.untyped import untyped_properties
 from meterhouse.tables import WAREHOUSE, Events, empty, schema_of
 from meterhouse.warehouse.event_index import EventIndex
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from meterhouse.catalog import Project
+    from meterhouse.tables.properties import Held
     from meterhouse.warehouse import Warehouse
 
 
@@ -41,6 +43,10 @@ class WarehouseEvents:
     def event_columns(self) -> list[str]:
         """Columns of the stored events, with those of properties."""
         return self._warehouse.scan("events").collect_schema().names()
+
+    def untyped_properties(self) -> set[Held]:
+        """Properties that will never have a column."""
+        return untyped_properties(self._warehouse)
 
     def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
         """The stored events with one of these (source, event_id), near enough to the key's own `date`."""

@@ -17,6 +17,7 @@ from meterhouse.planning.events import counting_events
 from meterhouse.planning.fingerprints import digest, forget, frame_digest, record, recorded
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.ranges import told_where
+from meterhouse.planning.untyped import with_properties_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,9 +74,10 @@ def _changed(warehouse: Warehouse, now: dict[date, str]) -> list[date]:
 
 def _meter_days(project: Project, warehouse: Warehouse, days: list[date], cuts: pl.DataFrame) -> None:
     within = pl.col("date").is_between(days[0], days[-1])
+    meters = project.catalog.meters
     states = measure_daily(
-        counting_events(warehouse, within),
-        project.catalog.meters,
+        with_properties_of(meters.values(), counting_events(warehouse, within), warehouse),
+        meters,
         warehouse.scan("customers"),
         warehouse.scan("subscriptions"),
         cuts.lazy().filter(within),

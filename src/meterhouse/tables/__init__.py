@@ -28,6 +28,7 @@ from meterhouse.tables.events import (
     LandedFiles,
     RejectedEvents,
     RetriedRecords,
+    UntypedProperties,
     VoidedEvents,
     Voids,
 )
@@ -64,6 +65,7 @@ class Stored(NamedTuple):
 WAREHOUSE: Final[dict[str, Stored]] = {
     "landed_files": Stored(LandedFiles, append_only=True),
     "events": Stored(Events, "date", grows_columns=True),
+    "untyped_properties": Stored(UntypedProperties, append_only=True),
     "rejected_events": Stored(RejectedEvents, "landed_on"),
     "event_duplicates": Stored(EventDuplicates, "landed_on"),
     "event_conflicts": Stored(EventConflicts, "landed_on"),
@@ -129,6 +131,7 @@ __all__ = [
     "Stored",
     "Subscriptions",
     "Tiers",
+    "UntypedProperties",
     "Usage",
     "UsageDaily",
     "VoidedEvents",

@@ -18,9 +18,9 @@ def identifier(description: str, *, key: bool = False, nullable: bool = False) -
     return dy.String(primary_key=key, nullable=nullable, description=description)
 
 
-def text(description: str, *, nullable: bool = False) -> dy.String:
+def text(description: str, *, key: bool = False, nullable: bool = False) -> dy.String:
     """Free text."""
-    return dy.String(nullable=nullable, description=description)
+    return dy.String(primary_key=key, nullable=nullable, description=description)
 
 
 def flag(description: str, *, key: bool = False) -> dy.Bool:

@@ -40,6 +40,18 @@ class Events(dy.Schema):
     date = column.day("Day of the event in UTC; the partition.")
 
 
+class UntypedProperties(dy.Schema):
+    """One row per property that has no typed column in `events`, since others came first (`max_property_columns`).
+
+    It never gets one, also where the bound is raised: events that came before would lack it. Meters read it from the
+    metadata. Properties whose names have more than 200 bytes never have a column either, and are not listed.
+    """
+
+    kind = column.text("As what it was sent: `number`, `text` or `flag`.", key=True)
+    property = column.text("Its name.", key=True)
+    landed_at = column.instant("Clock of the landing that met it first.")
+
+
 class RejectedEvents(dy.Schema):
     """One row per record that cannot be used, kept verbatim (rule 1.4)."""
 

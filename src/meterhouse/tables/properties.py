@@ -14,7 +14,7 @@ import polars as pl
 from meterhouse.tables.columns import QUANTITY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
 Kind: TypeAlias = Literal["number", "text", "flag"]
 
@@ -26,12 +26,22 @@ REFUSED: Final = frozenset(' ,;{}()\n\t=%"')
 """What Delta refuses in a column name, the escape itself, and the quote that would end a name in SQL."""
 
 
+LONGEST: Final = 200
+"""Bytes of a property's name. A longer one has no column; what an event holds under it is read from its metadata."""
+
+MOST_REMEMBERED: Final = 100_000
+"""Properties without a column that are remembered. Beyond them no property gets a column any more."""
+
+Held: TypeAlias = tuple[Kind, str]
+"""A property, and as what it is held."""
+
+
 def column_of(kind: Kind, property_name: str) -> str:
     """Name the column of a property, as long as no other property differs from it in letter case only."""
     return f"{kind}_{_encode(property_name, _is_refused)}"
 
 
-def property_of(column: str) -> tuple[Kind, str] | None:
+def property_of(column: str) -> Held | None:
     """Say which property a column holds, and as what; None for a column that holds none."""
     for kind in KINDS:
         if column.startswith(f"{kind}_"):
@@ -39,9 +49,26 @@ def property_of(column: str) -> tuple[Kind, str] | None:
     return None
 
 
-def property_columns(columns: Iterable[str]) -> dict[tuple[Kind, str], str]:
+def property_columns(columns: Iterable[str]) -> dict[Held, str]:
     """Find the column of each property among a table's columns."""
     return {held: column for column in columns if (held := property_of(column)) is not None}
+
+
+def is_typable(property_name: str) -> bool:
+    """Whether a property may have a column at all."""
+    return len(property_name.encode()) <= LONGEST
+
+
+def without_column(names: Iterable[str], columns: Iterable[str], untyped: Collection[Held]) -> list[Held]:
+    """Which of these properties events may hold though they have no column for them, sorted."""
+    typed = property_columns(columns)
+    remembers_all = len(untyped) < MOST_REMEMBERED
+    return sorted(
+        (kind, name)
+        for name in set(names)
+        for kind in KINDS
+        if (kind, name) not in typed and ((kind, name) in untyped or not is_typable(name) or not remembers_all)
+    )
 
 
 class PropertyNames:
@@ -55,6 +82,14 @@ class PropertyNames:
         """Start from the columns that a table already has: a property keeps its column for ever."""
         self._columns = property_columns(existing)
         self._taken = {column.lower() for column in self._columns.values()}
+
+    def __contains__(self, held: Held) -> bool:
+        """Whether this property has a column."""
+        return held in self._columns
+
+    def __len__(self) -> int:
+        """How many columns there are."""
+        return len(self._columns)
 
     def column(self, kind: Kind, property_name: str) -> str:
         """The column of this property, new or not."""
