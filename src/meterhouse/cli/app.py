@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from meterhouse import __version__
-from meterhouse.cli import batches, credits, init, invoices, runs, sql, status, usage
+from meterhouse.cli import batches, credits, init, invoices, rejects, runs, sql, status, usage
 from meterhouse.cli.faults import TellingGroup
 from meterhouse.cli.session import Session
 
@@ -47,6 +47,7 @@ def _options(
 app.command("init")(init.init)
 app.command("run")(runs.run)
 app.command("land")(runs.land)
+app.command("rejects")(rejects.rejects)
 app.command("status")(status.status)
 app.command("usage")(usage.usage)
 app.add_typer(invoices.app)

@@ -35,15 +35,13 @@ def unreadable_files(warehouse: Warehouse, files: Collection[str] | None = None)
     """Files that could not be read to their end, with the reason; not those that came whole under the same name."""
     import polars as pl
 
+    from meterhouse.planning import open_rejects
+
+    rejected = open_rejects(warehouse) if files is None else warehouse.scan("rejected_events")
     # Position 0 of a file is the file as a whole.
-    broken = warehouse.scan("rejected_events").filter(pl.col("position") == 0)
+    found = rejected.filter(pl.col("position") == 0)
     if files is not None:
-        found = broken.filter(pl.col("file_id").is_in(list(files)))
-    else:
-        landed = warehouse.scan("landed_files").select("file_id", "path", "landed_at")
-        whole = landed.join(broken, on="file_id", how="anti").group_by("path").agg(whole_at=pl.col("landed_at").max())
-        came_whole = (pl.col("whole_at") >= pl.col("landed_at")).fill_null(value=False)
-        found = broken.join(whole, on="path", how="left").filter(came_whole.not_())
+        found = found.filter(pl.col("file_id").is_in(list(files)))
     return found.select("path", "reason", "explanation").unique().sort("path", "explanation").collect().to_dicts()
 
 

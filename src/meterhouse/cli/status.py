@@ -103,8 +103,10 @@ def _is_new(file: FileToLand, seen: set[tuple[str, int]], ids: set[str]) -> bool
 def _set_aside(warehouse: Warehouse) -> dict[str, Any]:
     import polars as pl
 
+    from meterhouse.planning import open_rejects
+
     # A file that broke off stands among the refused, but is none of its records.
-    records = warehouse.scan("rejected_events").filter(pl.col("position") > 0)
+    records = open_rejects(warehouse).filter(pl.col("position") > 0)
     reasons = records.group_by("reason").agg(records=pl.len()).sort("reason").collect()
     return {
         "rejected": dict(reasons.iter_rows()),
@@ -230,9 +232,10 @@ def _show_intake(found: dict[str, Any], session: Session) -> None:
     screen.print(f"Set aside   {rejected:,} rejected, {resent}")
     for reason, records in aside["rejected"].items():
         screen.print(f"            {records:,} {reason}")
-    for table, count in (("rejected_events", rejected), ("event_conflicts", aside["conflicts"])):
+    commands = {"rejects": rejected, 'sql "FROM event_conflicts"': aside["conflicts"]}
+    for words, count in commands.items():
         if count:
-            command = session.command(f'sql "FROM {table}"')
+            command = session.command(words)
             screen.print(f"            see them: {command}", style="dim", soft_wrap=True)
     voids = found["voids"]
     if any(voids.values()):

@@ -4,6 +4,7 @@ from meterhouse.planning.billing import bill_cycles
 from meterhouse.planning.definitions import define, read_definitions
 from meterhouse.planning.events import land, unattributed_events
 from meterhouse.planning.progress import Progress, Silent
+from meterhouse.planning.rejects import open_rejects
 from meterhouse.planning.run import RunReport, clock_after, run
 from meterhouse.planning.untyped import slow_meters, untyped_properties, with_properties_of
 from meterhouse.planning.usage import meter, stale_days
@@ -17,6 +18,7 @@ __all__ = [
     "define",
     "land",
     "meter",
+    "open_rejects",
     "read_definitions",
     "run",
     "slow_meters",

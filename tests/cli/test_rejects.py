@@ -1,0 +1,59 @@
+"""Records that could not be used: shown with what was wrong, and landed once they can be (rule 1.4)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Commands
+
+NAMELESS = '{"event_id":"odd","customer_id":"ada","timestamp":"2026-01-20T00:00:00Z"}'
+STEERING = 'no json \x1b[31m "quoted", and more \x00\u202e'
+
+
+@pytest.fixture
+def refusing(copy: Commands) -> Commands:
+    """Besides the template's own record without a timestamp, two of another file."""
+    (copy.project / "events" / "odd.jsonl").write_text(f"\n{NAMELESS}\n{STEERING}\n", encoding="utf-8")
+    assert copy("land", "--landed-at", "2026-02-04").code == 0
+    return copy
+
+
+def test_refused_records_are_counted_by_reason_and_file(refusing: Commands) -> None:
+    shown = [line.split() for line in refusing("rejects").out.splitlines()]
+    assert ["bad_json", "odd.jsonl", "1", "3"] in shown
+    assert ["no_name", "odd.jsonl", "1", "2"] in shown
+    assert ["no_timestamp", "2026-01-08.jsonl", "1", "8"] in shown
+
+
+def test_a_refused_record_is_shown_with_what_was_wrong(refusing: Commands) -> None:
+    shown = refusing("rejects", "--reason", "no_name").out
+    assert "odd.jsonl, line 2: no_name\n  The record has no name. Expected what happened, in `name`" in shown
+    assert f"\n  {NAMELESS}\n" in shown
+    assert "land --retry-rejected" in shown
+    both = refusing("rejects", "--file", "odd.jsonl", "--limit", "1").out
+    assert "... and 1 more record: --limit 0 shows all" in both
+
+
+def test_no_record_steers_the_screen_and_programs_get_it_as_it_was(refusing: Commands) -> None:
+    shown = refusing("rejects", "--reason", "bad_json").out
+    assert 'no json \\x1b[31m "quoted", and more \\x00\\u202e\n' in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    document = refusing("rejects", "--reason", "bad_json", "--json").document
+    assert (document["records"], [row["record"] for row in document["rejects"]]) == (1, [STEERING])
+    (row,) = csv.DictReader(io.StringIO(refusing("rejects", "--reason", "bad_json", "--csv").out))
+    assert (row["path"], row["position"], row["record"]) == ("odd.jsonl", "3", STEERING)
+
+
+def test_what_there_is_is_said_where_nothing_has_the_name(refusing: Commands) -> None:
+    ended = refusing("rejects", "--reason", "bad_jsn")
+    assert ended.code != 0
+    assert "There are: bad_json, no_name, no_timestamp." in ended.err
+
+
+def test_csv_and_json_are_not_both_to_be_had(refusing: Commands) -> None:
+    assert "not both" in refusing("rejects", "--csv", "--json").err
