@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import pytest
 import zstandard
 
 from meterhouse.catalog.settings import Settings
+from meterhouse.catalog.sources import Source
 from meterhouse.errors import ProjectError
 from meterhouse.landing import FileToLand, Origin, land_folder, list_files, read_batches
 from meterhouse.landing.columns import read_rows
@@ -190,11 +191,11 @@ def test_parquet_timestamps(tmp_path: Path, unit: str, zone: str | None) -> None
 
 
 def test_a_parquet_file_with_other_columns_is_refused_as_a_whole(tmp_path: Path) -> None:
-    _parquet(tmp_path, name=["call"], customer_id=[1], metadata=[{"n": 1}])
+    _parquet(tmp_path, name=["call"], customer_id=[1], metadata=[timedelta(1)])
     store = land(tmp_path)
     (refused,) = store.table("rejected_events").to_dicts()
     assert (refused["position"], refused["reason"]) == (0, "unknown_columns")
-    assert "column 'customer_id' has type int64; column 'metadata' has type struct<n: int64>" in refused["explanation"]
+    assert "column 'customer_id' has type int64; column 'metadata' has type duration[us]" in refused["explanation"]
     assert_rows(store.table("landed_files").lazy(), "path | records | events | rejected\ne.parquet | 1 | 0 | 1")
 
 
@@ -266,7 +267,7 @@ def test_text_of_a_parquet_file_that_is_not_utf8_refuses_its_record(tmp_path: Pa
 def test_a_file_that_the_engine_cannot_take_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, panic: BaseException
 ) -> None:
-    def fail(_rows: pa.Table) -> None:
+    def fail(_rows: pa.Table, _source: Source) -> None:
         raise panic
 
     monkeypatch.setattr("meterhouse.landing.read.read_rows", fail)
@@ -278,7 +279,7 @@ def test_a_file_that_the_engine_cannot_take_does_not_stop_the_others(
 
 
 def test_an_interrupt_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_rows: pa.Table) -> None:
+    def interrupt(_rows: pa.Table, _source: Source) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("meterhouse.landing.read.read_rows", interrupt)

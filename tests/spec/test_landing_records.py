@@ -153,7 +153,7 @@ def test_a_record_that_cannot_be_used_is_kept_with_its_reason(reason: Reason, re
 
 
 def test_every_reason_has_a_record_that_shows_it() -> None:
-    of_files = {"unreadable_file", "file_changed", "unknown_columns", "bad_utf8", "no_id_in_changed_file"}
+    of_files = {"bad_csv", "unreadable_file", "file_changed", "unknown_columns", "bad_utf8", "no_id_in_changed_file"}
     assert {reason for reason, _ in REFUSED} | of_files == set(get_args(Reason)) == EXPLANATIONS.keys()
 
 

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from meterhouse.catalog.faults import explained
 from meterhouse.catalog.row_files import SURPLUS, UNREADABLE, Row, find_file, read_rows, refuse_columns
-from meterhouse.catalog.settings import Timezone
 from meterhouse.catalog.spans import Span, spans_of
+from meterhouse.catalog.timezones import Timezone
 from meterhouse.periods import Interval, calendar_anchor, midnight_anchor
 from meterhouse.tables import Customers, RejectedRows, Subscriptions, schema_of
 

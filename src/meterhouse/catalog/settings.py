@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
+from typing import Literal
 
-import polars as pl
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from meterhouse.catalog.sources import Source
+from meterhouse.catalog.timezones import Timezone
 from meterhouse.errors import ProjectError
 from meterhouse.money import Rounding, minor_digits
-
-
-@cache
-def _known_timezone(name: str) -> str:
-    """Refuse what Python or Polars does not know: their lists differ by a few names, such as `Factory`."""
-    try:
-        ZoneInfo(name)
-        pl.Series([0], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(name)
-    except (KeyError, ValueError, OSError, pl.exceptions.ComputeError):
-        message = f"'{name}' is not an IANA timezone such as Europe/Berlin"
-        raise ValueError(message) from None
-    return name
-
-
-Timezone = Annotated[str, AfterValidator(_known_timezone)]
 
 
 class Limits(BaseModel):
@@ -97,6 +81,11 @@ class Settings(BaseModel):
         "events", min_length=1, description="The landing zone: the folder that event files are dropped in."
     )
     warehouse: str = Field("warehouse", min_length=1, description="The folder that meterhouse writes its tables to.")
+    sources: dict[str, Source] = Field(
+        {},
+        description="What is known of event files before they are read, by a name of your choice. "
+        "The first that matches a file counts.",
+    )
     limits: Limits = Field(Limits(), description="What keeps memory and disk bounded whatever is sent.")
 
     @field_validator("currency")

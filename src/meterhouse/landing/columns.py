@@ -5,7 +5,7 @@ Checked before Polars sees them, since it takes text and time zones on trust and
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
@@ -14,11 +14,21 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meterhouse.catalog.sources import UNTOLD, Source
+from meterhouse.landing.layout import Layout, PropertyColumn, lay_out
+from meterhouse.landing.peers import OBJECT_FIELDS, SCALAR_FIELDS
 from meterhouse.landing.reasons import Fault, Reason
-from meterhouse.landing.shapes import FIELDS, Faults
+from meterhouse.landing.shapes import Faults, with_objects
+from meterhouse.landing.values import has_json, is_text, json_of, members, typed_json, with_members
 
-INSTANTS: Final[dict[str, Reason]] = {"timestamp": "bad_timestamp", "received_at": "bad_received_at"}
-"""Columns that may be timestamps, and what a record is refused for where one is no instant."""
+INSTANTS: Final[dict[str, Reason]] = {
+    "timestamp": "bad_timestamp",
+    "time": "bad_timestamp",
+    "received_at": "bad_received_at",
+    "created": "bad_received_at",
+    "created_at": "bad_received_at",
+}
+"""Fields that may be timestamps, and what a record is refused for where one is no instant."""
 
 TICKS: Final = {"s": 1, "ms": 10**3, "us": 10**6}
 """Per second. Nanoseconds are not among them: they cannot leave the years that Python knows."""
@@ -30,57 +40,125 @@ Odd: TypeAlias = dict[int, tuple[Fault, object]]
 """Values that cannot be used, by place: why not, and how they are shown."""
 
 
-def wrong_columns(schema: pa.Schema) -> Fault | None:
+def wrong_columns(schema: pa.Schema, source: Source = UNTOLD) -> Fault | None:
     """Say which columns of a file are not those of events."""
-    twice = [f"column '{name}' is there {times} times" for name, times in Counter(schema.names).items() if times > 1]
-    wrong = [f"column '{field.name}' has type {field.type}" for field in schema if not _is_accepted(field)]
-    return Fault("unknown_columns", "; ".join(twice + wrong)) if twice or wrong else None
+    layout = lay_out(schema.names, source)
+    if isinstance(layout, Fault):
+        return layout
+    fields = {
+        column for name, column in layout.fields.items() if not _is_field(name, schema.field(column).type, layout)
+    }
+    properties = {held.column for held in layout.properties if not _is_property(held, schema.field(held.column).type)}
+    wrong = [f"column '{held.name}' has type {held.type}" for held in schema if held.name in fields | properties]
+    return Fault("unknown_columns", "; ".join(wrong)) if wrong else None
 
 
-def read_rows(rows: pa.Table) -> tuple[pl.DataFrame, Faults]:
-    """The fields of some rows; instants may be timestamps. Values that cannot be used are null and have a fault."""
-    usable: dict[str, pa.ChunkedArray] = {}
+def read_rows(rows: pa.Table, source: Source = UNTOLD) -> tuple[pl.DataFrame, Faults]:
+    """The fields of some rows, of which no column is wrong. Values that cannot be used are null and have a fault."""
+    layout = lay_out(rows.column_names, source)
+    if isinstance(layout, Fault):
+        raise ValueError(layout.detail)  # noqa: TRY004 - of the values, not of their type
     faults = Faults()
+    usable: dict[str, pa.ChunkedArray] = {}
     shown: dict[int, dict[str, object]] = defaultdict(dict)
     for name, column in zip(rows.column_names, rows.columns, strict=True):
-        usable[name], odd = _usable(name, column)
+        usable[name], odd = _usable(name, column, layout)
         for place, (fault, value) in odd.items():
             faults.setdefault(place, fault)
             shown[place][name] = value
-    frame = pl.from_arrow(pa.table(usable)) if usable else pl.DataFrame(height=rows.num_rows)
-    fields = _fields(frame if isinstance(frame, pl.DataFrame) else frame.to_frame())
-    if shown:
-        records = [
-            msgspec.json.encode({**msgspec.json.decode(fields["record"][place]), **values}).decode()
-            for place, values in shown.items()
-        ]
-        fields = fields.with_columns(fields["record"].scatter(list(shown), pl.Series(records, dtype=pl.String())))
-    return fields, faults
+    values = {field: _field(field, usable[column]) for field, column in layout.fields.items()}
+    objects: dict[str, dict[str, pl.Series]] = defaultdict(dict)
+    for held in layout.properties:
+        objects[held.object_field][held.name], wrong = _property(held, usable[held.column], layout)
+        for place, fault in wrong.items():
+            faults.setdefault(place, fault)
+    for field, column in layout.fields.items():
+        if field in OBJECT_FIELDS and not is_text(usable[column].type):
+            values[field], wrong = json_of(column, usable[column])
+            faults |= {place: fault for place, fault in wrong.items() if place not in faults}
+    return with_objects(values, objects, _records(usable, shown, rows.num_rows)), faults
 
 
-def _is_accepted(column: pa.Field) -> bool:
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if column.name in INSTANTS and pa.types.is_timestamp(column.type):
+def _is_field(field: str, kind: pa.DataType, layout: Layout) -> bool:
+    if is_text(kind) or pa.types.is_null(kind):
         return True
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return column.name in FIELDS and (is_text or pa.types.is_null(kind))
+    if field in OBJECT_FIELDS:
+        return bool(pa.types.is_struct(kind) or pa.types.is_map(kind)) and has_json(kind)
+    if field in INSTANTS and pa.types.is_timestamp(kind):
+        return True
+    # Ids that are numbers are refused as in JSON, unless someone says that they are ids.
+    return bool(pa.types.is_integer(kind)) and (layout.is_mapped or field in SCALAR_FIELDS)
 
 
-def _fields(frame: pl.DataFrame) -> pl.DataFrame:
-    absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in FIELDS.items() if name not in frame.columns]
-    record = pl.struct(pl.all()).struct.json_encode() if frame.width else pl.lit("{}")
-    fields = frame.with_columns(*absent, record=record)
-    return fields.with_columns(pl.col(pl.Null, pl.Categorical, pl.Enum).cast(pl.String()))
+def _is_property(held: PropertyColumn, kind: pa.DataType) -> bool:
+    if is_text(kind) or pa.types.is_null(kind):
+        return True
+    is_number = pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_floating(kind)
+    match held.type:
+        case "number":
+            return bool(is_number)
+        case "flag":
+            return bool(pa.types.is_boolean(kind))
+        case "text":
+            return bool(pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind))
+        case None:
+            return has_json(kind)
 
 
-def _usable(name: str, column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Odd]:
+def _field(field: str, values: pa.ChunkedArray) -> pl.Series:
+    if field in INSTANTS and pa.types.is_timestamp(values.type):
+        return pl.Series(values)
+    if field in OBJECT_FIELDS and not is_text(values.type):
+        return pl.Series([None] * len(values), dtype=pl.String())
+    return pl.Series(values).cast(pl.String())
+
+
+def _property(held: PropertyColumn, values: pa.ChunkedArray, layout: Layout) -> tuple[pl.Series, dict[int, Fault]]:
+    if is_text(values.type):
+        return typed_json(held.column, pl.Series(values).cast(pl.String()), held.type, layout.decimal_mark)
+    spelled, odd = json_of(held.column, values)
+    return (pl.select('"' + pl.lit(spelled) + '"').to_series() if held.type == "text" else spelled), odd
+
+
+def _records(usable: dict[str, pa.ChunkedArray], shown: dict[int, dict[str, object]], height: int) -> pl.Series:
+    """The rows as JSON; of values that cannot be used what they are shown as."""
+    values = {name: json_of(name, column)[0] for name, column in usable.items() if has_json(column.type)}
+    if not values:
+        return pl.Series(["{}"] * height, dtype=pl.String())
+    frame = pl.DataFrame({str(at): series for at, series in enumerate(values.values())})
+    inside = members({name: pl.col(str(at)) for at, name in enumerate(values)}).fill_null("")
+    records = frame.select(pl.lit("{") + inside + pl.lit("}")).to_series()
+    if shown:
+        odd = pl.Series([msgspec.json.encode(held).decode()[1:-1] for held in shown.values()], dtype=pl.String())
+        whole = records.gather(list(shown)).to_frame("of").select(with_members(pl.lit(odd), pl.col("of"))).to_series()
+        records = records.scatter(list(shown), whole)
+    return records
+
+
+def _usable(name: str, column: pa.ChunkedArray, layout: Layout) -> tuple[pa.ChunkedArray, Odd]:
     if pa.types.is_timestamp(column.type):
-        return _known_instants(INSTANTS[name], column)
+        field = next((field for field, held in layout.fields.items() if held == name), "")
+        return _known_instants(INSTANTS.get(field, "bad_metadata"), column)
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
-        return _utf8(name, column)
+        return _utf8(name, column) if is_text(column.type) else _valid(name, column)
     return column, {}
+
+
+def _valid(name: str, column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Odd]:
+    """Nested values of which some hold text that is not UTF-8: those are null."""
+    odd: Odd = {}
+    for place in range(len(column)):
+        try:
+            column.slice(place, 1).combine_chunks().validate(full=True)
+        except pa.ArrowInvalid as error:
+            odd[place] = Fault("bad_utf8", f"column '{name}': {error}"), None
+    is_valid = pa.array([place not in odd for place in range(len(column))])
+    kept = column.combine_chunks().take(
+        pa.array([place if fine.as_py() else None for place, fine in enumerate(is_valid)])
+    )
+    return pa.chunked_array([kept]), odd
 
 
 def _utf8(name: str, column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Odd]:

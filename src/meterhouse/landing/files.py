@@ -21,7 +21,7 @@ CSV: Final = (".csv", ".csv.gz", ".csv.zst")
 
 PARQUET: Final = ".parquet"
 
-EXTENSIONS: Final = (*JSON_LINES, *JSON, PARQUET)
+EXTENSIONS: Final = (*JSON_LINES, *JSON, *CSV, PARQUET)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from meterhouse.catalog.sources import ShapeName
+
 UNIX_SECONDS: Final = r"^\d{1,11}(\.\d+)?$"
 """Seconds since 1970, as a number or as text. With more digits they would leave the years that are known."""
 
@@ -38,7 +40,7 @@ class Shape:
     @property
     def fields(self) -> tuple[str, ...]:
         """All fields that a record of this shape may have."""
-        return tuple(dict.fromkeys((*self.names.values(), *self.unused, *self.required)))
+        return tuple(dict.fromkeys((*self.required, *self.names.values(), *self.unused)))
 
 
 METERHOUSE: Final = Shape(
@@ -146,3 +148,8 @@ def marks(shape: Shape) -> tuple[str, ...]:
     """The fields that tell a shape from those that come after it."""
     later = {field for other in SHAPES[SHAPES.index(shape) + 1 :] for field in other.fields}
     return tuple(field for field in shape.fields if field not in later)
+
+
+def shape_named(name: ShapeName) -> Shape:
+    """The shape that a source names."""
+    return next(shape for shape in SHAPES if shape.title.lower() == name)

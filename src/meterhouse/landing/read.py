@@ -14,10 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from meterhouse.catalog.settings import Settings
+from meterhouse.catalog.sources import Source, source_of
 from meterhouse.landing.checks import find_faults, with_instants
 from meterhouse.landing.columns import read_rows, wrong_columns
+from meterhouse.landing.delimited import Rows, read_cells
 from meterhouse.landing.elements import Elements
-from meterhouse.landing.files import JSON, PARQUET, FileToLand
+from meterhouse.landing.files import CSV, JSON, PARQUET, FileToLand
+from meterhouse.landing.layout import lay_out
 from meterhouse.landing.lines import Lines
 from meterhouse.landing.metadata import Typed, type_metadata
 from meterhouse.landing.reasons import Fault
@@ -76,13 +79,18 @@ class Origin(NamedTuple):
     is_changed: bool = False
     """A file of this path was landed before, with other content."""
 
+    @property
+    def source(self) -> Source:
+        """What is known of the file before it is read."""
+        return source_of(self.settings.sources, self.path)
+
 
 def read_batches(file: FileToLand, origin: Origin, *, chunk_rows: int = CHUNK_ROWS) -> Iterator[Batch]:
     """Read a file in batches of `chunk_rows`, or fewer where records are large.
 
     What is wrong with the file as a whole is a refused record at position 0, in the last batch.
     """
-    reader = _Reader(file.path, chunk_rows)
+    reader = _Reader(file.path, origin, chunk_rows)
     try:
         for fields, faults in reader:
             yield _take(fields, faults, origin)
@@ -125,8 +133,10 @@ def read_records(lines: Iterable[bytes], origin: Origin) -> Batch:
 class _Reader:
     """Iterates over the records of a file as (fields, faults); `fault` says what is wrong with the file as a whole."""
 
-    def __init__(self, path: Path, chunk_rows: int) -> None:
+    def __init__(self, path: Path, origin: Origin, chunk_rows: int) -> None:
         self._path = path
+        self._source = origin.source
+        self._limits = origin.settings.limits
         self._chunk_rows = chunk_rows
         self.fault: Fault | None = None
 
@@ -134,6 +144,8 @@ class _Reader:
         name = self._path.name.lower()
         if name.endswith(PARQUET):
             return self._rows()
+        if name.endswith(CSV):
+            return self._cells()
         return self._lines(Elements(self._path) if name.endswith(JSON) else Lines(self._path))
 
     def _lines(self, lines: Lines | Elements) -> Iterator[tuple[pl.DataFrame, Faults]]:
@@ -143,17 +155,29 @@ class _Reader:
         if lines.damage is not None:
             self.fault = Fault("unreadable_file", lines.damage)
 
+    def _cells(self) -> Iterator[tuple[pl.DataFrame, Faults]]:
+        rows = Rows(self._path, self._source.csv, self._limits.max_record_bytes)
+        layout = lay_out(rows.columns, self._source) if rows.columns else None
+        if isinstance(layout, Fault):
+            self.fault = layout
+        elif layout is not None:
+            for chunk in _chunks(rows, self._chunk_rows, lambda row: (1, len(row.text))):
+                fields, faults = read_cells(chunk, rows.columns, layout)
+                yield _with_positions(fields, [row.line for row in chunk]), faults
+        if rows.damage is not None:
+            self.fault = Fault("unreadable_file", rows.damage)
+
     def _rows(self) -> Iterator[tuple[pl.DataFrame, Faults]]:
         read = 0
         for chunk in _chunks(self._pieces(), self._chunk_rows, lambda piece: (piece.num_rows, piece.nbytes)):
-            fields, faults = read_rows(pa.Table.from_batches(chunk))
+            fields, faults = read_rows(pa.Table.from_batches(chunk), self._source)
             yield _with_positions(fields, range(read + 1, read + fields.height + 1)), faults
             read += fields.height
 
     def _pieces(self) -> Iterator[pa.RecordBatch]:
         try:
             with pq.ParquetFile(self._path, buffer_size=BUFFER_BYTES, pre_buffer=False) as opened:
-                self.fault = wrong_columns(opened.schema_arrow)
+                self.fault = wrong_columns(opened.schema_arrow, self._source)
                 if self.fault is None:
                     yield from opened.iter_batches(batch_size=min(self._chunk_rows, _piece_rows(opened.metadata)))
         except (pa.ArrowException, OSError) as damage:
@@ -192,7 +216,7 @@ def _with_positions(fields: pl.DataFrame, positions: Iterable[int]) -> pl.DataFr
 
 def _take(fields: pl.DataFrame, faults: Faults, origin: Origin) -> Batch:
     """Check records and type their metadata. The first fault of a record is the one it is refused for."""
-    checked = with_instants(one_shape(fields), origin.landed_at)
+    checked = with_instants(one_shape(fields, origin.source), origin.landed_at)
     faults = Faults({**find_faults(checked, origin.settings, origin.landed_at, is_changed=origin.is_changed), **faults})
     is_usable = ~checked.select(_is_at(faults)).to_series()
     usable = checked.filter(is_usable)

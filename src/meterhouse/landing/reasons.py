@@ -10,6 +10,7 @@ Reason: TypeAlias = Literal[
     "unknown_columns",
     "bad_utf8",
     "bad_json",
+    "bad_csv",
     "unknown_shape",
     "wrong_type",
     "no_voided_event",
@@ -40,9 +41,9 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
         "could, are refused there."
     ),
     "unknown_columns": (
-        "The file's columns are not those of events: {detail}. Expected event_id, name, customer_id or "
-        "external_customer_id, timestamp, received_at, source, and metadata as JSON text. "
-        "Rename or convert the columns and land a new file."
+        "The file's columns are not those of events: {detail}. Expected the fields of a known shape, as "
+        "event_id, name, customer_id, timestamp and metadata, or `metadata.` before the name of a property. "
+        "Rename or convert the columns and land a new file, or say under `sources` of meterhouse.yaml what they hold."
     ),
     "bad_utf8": (
         "The record is not UTF-8 text: {detail}. Bytes that are not are shown as \\xNN. "
@@ -51,15 +52,18 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "bad_json": (
         "The record is not JSON: {detail}. Expected one JSON object on one line. Mend the line and send it again."
     ),
+    "bad_csv": (
+        "The row is not CSV as the file's first line has it: {detail}. Expected as many values as columns, and in "
+        "double quotes those that hold a delimiter, a quote (doubled) or a line break. Mend the row and send it again."
+    ),
     "unknown_shape": (
         "The record has no known shape: {detail}. Expected meterhouse (event_id, name, customer_id or "
-        "external_customer_id, timestamp, metadata), Polar (external_id, name, ...) or Dodo (event_id, event_name, "
-        "customer_id, ...). Other values belong in metadata. Send it in one of these shapes."
+        "external_customer_id, timestamp, metadata), Polar (external_id, name, ...), Dodo (event_id, event_name, "
+        "customer_id, ...), CloudEvents (specversion, id, source, type, subject, time, data), Stripe (identifier, "
+        "event_name, timestamp, payload) or Lago (transaction_id, code, external_subscription_id, timestamp, "
+        "properties). Other values belong among the properties. Send it in one of these shapes."
     ),
-    "wrong_type": (
-        "A field has the wrong type: {detail}. Ids, names and timestamps are text. "
-        "Put the value in quotes and send it again."
-    ),
+    "wrong_type": ("A field has the wrong type: {detail}. Ids and names are text. Mend the value and send it again."),
     "no_voided_event": (
         "The record is a void and names no event. Expected the id of the event to take back, in `void`, and its source "
         "in `source` where that is not `user`. Add it and send it again."
@@ -82,8 +86,8 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
         "The record has no timestamp. Expected ISO 8601, as 2026-03-01T12:00:00Z. Add it and send it again."
     ),
     "bad_timestamp": (
-        "The timestamp is {detail}. Expected ISO 8601 with date and time, as 2026-03-01T12:00:00Z. "
-        "Mend it and send it again."
+        "The timestamp is {detail}. Expected ISO 8601 with date and time, as 2026-03-01T12:00:00Z; of Stripe and Lago "
+        "also seconds since 1970. Mend it and send it again."
     ),
     "timestamp_in_future": (
         "The timestamp {detail} is further ahead of the landing's clock than `future_limit_days` of meterhouse.yaml "

@@ -5,12 +5,15 @@ The shape is detected per record. A field that no shape knows refuses the record
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 import polars as pl
 
+from meterhouse.catalog.sources import UNTOLD, Source
+from meterhouse.landing.clocks import in_utc
+from meterhouse.landing.odd_records import plain_event
 from meterhouse.landing.peers import (
     AMOUNT,
     CLOUD_EVENTS,
@@ -22,10 +25,13 @@ from meterhouse.landing.peers import (
     STRIPE,
     TEXT_FIELDS,
     UNIX_SECONDS,
+    VOID,
     Shape,
     marks,
+    shape_named,
 )
 from meterhouse.landing.reasons import TOO_DEEP, Fault
+from meterhouse.landing.values import members, with_members
 from meterhouse.tables.columns import INSTANT
 
 Sent: Final = msgspec.defstruct(
@@ -81,7 +87,7 @@ def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:
     for place, line in enumerate(lines):
         try:
             texts.append(line.decode())
-            sent.append(_decode(line))
+            sent.append(_event(line))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             faults[place] = _fault_of(error)
             sent.append(_NOTHING)
@@ -92,28 +98,65 @@ def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:
     return pl.DataFrame({**columns, **raw, "record": texts}, schema={**FIELDS, "record": pl.String()}), faults
 
 
-def one_shape(fields: pl.DataFrame) -> pl.DataFrame:
-    """Give the fields of all shapes meterhouse's names.
+def _event(line: bytes) -> msgspec.Struct:
+    try:
+        return _decode(line)
+    except msgspec.ValidationError:
+        inner = plain_event(line, frozenset(FIELDS))
+        if inner is None:
+            raise
+        return _decode(inner)
+
+
+def with_objects(
+    values: Mapping[str, pl.Series], objects: Mapping[str, Mapping[str, pl.Series]], records: pl.Series
+) -> pl.DataFrame:
+    """`FIELDS` of a table's rows: the values of some, and of object fields more members as JSON."""
+    columns = [series.alias(field) for field, series in values.items()]
+    absent = [pl.lit(None, dtype=pl.String()).alias(field) for field in FIELDS if field not in values]
+    frame = pl.DataFrame([*columns, records.alias("record")]).with_columns(absent)
+    for field, properties in objects.items():
+        held = frame.with_columns(series.alias(f"member {at}") for at, series in enumerate(properties.values()))
+        inside = members({name: pl.col(f"member {at}") for at, name in enumerate(properties)})
+        frame = frame.with_columns(held.select(with_members(inside, pl.col(field)).alias(field)))
+    return frame.select(*FIELDS, "record")
+
+
+def one_shape(fields: pl.DataFrame, source: Source = UNTOLD) -> pl.DataFrame:
+    """Give the fields of all shapes meterhouse's names; the source may say which shape it is, and what no record says.
 
     `misfit` says what keeps a record from being of its shape. `void` names the event that a record takes back.
     `untimed` marks the records that have no timestamp and, as their shape has it, need none.
     """
     present = {field for field in FIELDS if fields[field].null_count() < fields.height}
-    shapes = [shape for shape in SHAPES if shape is METERHOUSE or not present.isdisjoint(marks(shape))]
+    shapes = _shapes(source, present)
     told = [pl.coalesce(_marks_there(shape, present)).is_not_null() for shape in shapes[:-1]]
     named = {
         field: _of_shape(told, [_named(shape, field, fields.schema) for shape in shapes])
         for field in (*METERHOUSE.names, "void")
     }
-    misfit = _of_shape(told, [_misfit(shape, present) for shape in shapes])
+    named |= {
+        "source": named["source"].fill_null(source.source or "user"),
+        "name": named["name"].fill_null(pl.lit(source.name, pl.String())),
+    }
+    misfit = _of_shape(told, [_misfit(shape, present, is_told=source.shape is not None) for shape in shapes])
     untimed = _of_shape(
         told,
         [pl.lit(value=False) if shape.is_timed else pl.col(shape.names["timestamp"]).is_null() for shape in shapes],
     )
     rest = [name for name in fields.columns if name not in FIELDS]
-    return fields.with_columns(_stripe_customers(fields["payload"])).select(
+    shaped = fields.with_columns(_stripe_customers(fields["payload"])).select(
         *rest, untimed=untimed, misfit=misfit, **named
     )
+    return in_utc(shaped, source)
+
+
+def _shapes(source: Source, present: set[str]) -> list[Shape]:
+    """Shapes that records with these fields may have; the last is for those that are of none before."""
+    if source.shape is None:
+        return [shape for shape in SHAPES if shape is METERHOUSE or not present.isdisjoint(marks(shape))]
+    told = shape_named(source.shape)
+    return [VOID, told] if told is METERHOUSE and "void" in present else [told]
 
 
 def _of_shape(told: list[pl.Expr], values: list[pl.Expr]) -> pl.Expr:
@@ -136,24 +179,24 @@ def _name_where(condition: pl.Expr, field: str) -> pl.Expr:
 def _named(shape: Shape, field: str, schema: pl.Schema) -> pl.Expr:
     theirs = pl.col(shape.names[field]) if field in shape.names else pl.lit(None, dtype=pl.String())
     match field:
-        case "source":
-            return theirs.fill_null("user")
         case "customer_id" | "external_customer_id" if shape is STRIPE:
             return pl.col(STRIPE_CUSTOMER)
         case "timestamp" | "received_at" if shape.takes_unix_seconds and schema[shape.names[field]] == pl.String():
             return pl.when(theirs.str.contains(UNIX_SECONDS)).then(_spelled_instant(theirs)).otherwise(theirs)
         case "metadata":
-            metadata = (_with_amount(theirs) if shape is LAGO else theirs).fill_null("null")
+            amount = pl.lit(f'"{AMOUNT}":') + pl.col(AMOUNT)
+            metadata = (with_members(amount, theirs) if shape is LAGO else theirs).fill_null("null")
             return pl.when(metadata == "null").then(pl.lit("{}")).otherwise(metadata)
         case _:
             return theirs
 
 
-def _misfit(shape: Shape, present: set[str]) -> pl.Expr:
+def _misfit(shape: Shape, present: set[str], *, is_told: bool) -> pl.Expr:
     """What keeps a record from being of a shape, in words."""
     strays = [_name_where(pl.col(field).is_not_null(), field) for field in sorted(present - set(shape.fields))]
     missing = [_name_where(pl.col(field).is_null(), field) for field in shape.required]
-    mark = pl.coalesce(*_marks_there(shape, present), pl.lit(None, dtype=pl.String()))
+    by_source = pl.lit("by `sources` it" if is_told else None, dtype=pl.String())
+    mark = pl.coalesce(*_marks_there(shape, present), by_source)
     checks = [pl.format(f"{{}} is of {shape.title}, whose events have no {{}}", mark, stray) for stray in strays] + [
         pl.format(f"{{}} is of {shape.title}, whose events need {{}}", mark, need) for need in missing
     ]
@@ -175,13 +218,6 @@ def _spelled_instant(seconds: pl.Expr) -> pl.Expr:
     whole = seconds.str.extract(r"^(\d+)").cast(pl.Int64())
     fraction = seconds.str.extract(r"\.(\d{1,6})").str.pad_end(6, "0").cast(pl.Int64()).fill_null(0)
     return (whole * 1_000_000 + fraction).cast(INSTANT).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
-
-
-def _with_amount(properties: pl.Expr) -> pl.Expr:
-    """Put Lago's amount before the other properties; if they have one of that name too, it is refused as repeated."""
-    rest = properties.fill_null("{}").str.replace(r"^\{\s*", "").str.replace(r"^([^}])", ", ${1}")
-    with_amount = pl.lit(f'{{"{AMOUNT}": ') + pl.col(AMOUNT) + rest
-    return pl.when(pl.col(AMOUNT).is_not_null()).then(with_amount).otherwise(properties)
 
 
 def _stripe_customers(payloads: pl.Series) -> pl.Series:
