@@ -5,6 +5,7 @@ from meterhouse.metering.filters import matches
 from meterhouse.metering.measure import measure_daily, measure_periods, property_names
 from meterhouse.metering.operands import EventProperties
 from meterhouse.metering.over_customers import measure_over_customers
+from meterhouse.metering.skipped import skip_reason
 from meterhouse.metering.slices import cuts_within_days, slice_events
 from meterhouse.metering.states import combine, value_of
 
@@ -18,6 +19,7 @@ __all__ = [
     "measure_over_customers",
     "measure_periods",
     "property_names",
+    "skip_reason",
     "slice_events",
     "value_of",
 ]

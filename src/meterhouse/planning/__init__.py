@@ -3,6 +3,8 @@
 from meterhouse.planning.billing import bill_cycles
 from meterhouse.planning.definitions import define, read_definitions
 from meterhouse.planning.events import land, unattributed_events
+from meterhouse.planning.meter_check import MeterFinding, check_meters
+from meterhouse.planning.preview import Asked, Preview, preview
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.rejects import open_rejects
 from meterhouse.planning.run import RunReport, clock_after, run
@@ -10,15 +12,20 @@ from meterhouse.planning.untyped import slow_meters, untyped_properties, with_pr
 from meterhouse.planning.usage import meter, stale_days
 
 __all__ = [
+    "Asked",
+    "MeterFinding",
+    "Preview",
     "Progress",
     "RunReport",
     "Silent",
     "bill_cycles",
+    "check_meters",
     "clock_after",
     "define",
     "land",
     "meter",
     "open_rejects",
+    "preview",
     "read_definitions",
     "run",
     "slow_meters",
