@@ -26,6 +26,7 @@ def definitions_of(project: ProjectFolder) -> dg.Definitions:
             events.yesterday_has_events,
             events.nothing_set_aside,
             usage.no_row_rejected,
+            usage.meters_fit_events,
             billing.audit,
         ],
         jobs=[automation.daily, automation.cycle_end],

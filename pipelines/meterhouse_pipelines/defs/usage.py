@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
-from meterhouse.planning import clock_after, define, meter
+from meterhouse.planning import check_meters, clock_after, define, meter
 from meterhouse_pipelines.partitions import at_once, keys_of
 from meterhouse_pipelines.reporting import (
     POOL,
@@ -85,3 +85,17 @@ def metering(context: dg.AssetExecutionContext, project: ProjectFolder) -> dg.Ma
                 "meters": table_of(found.sort("meter").collect()),
             }
         )
+
+
+@dg.asset_check(asset="usage_daily")
+def meters_fit_events(project: ProjectFolder) -> dg.AssetCheckResult:
+    """Every meter finds the events, properties and types that it names; as `meterhouse meter check` says it."""
+    findings = check_meters(project.read().catalog, project.warehouse())
+    wrong = [finding for finding in findings if not finding.is_notice]
+    rows = pl.DataFrame([{"meter": found.meter, "kind": found.kind, "says": found.says} for found in findings])
+    return dg.AssetCheckResult(
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len({finding.meter for finding in wrong}):,} meters do not measure what the catalog says.",
+        metadata={"findings": table_of(rows)} if findings else {},
+    )

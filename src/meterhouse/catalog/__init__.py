@@ -4,7 +4,7 @@ from meterhouse.catalog.filters import FIXED_PROPERTIES, Clause, Filter, filter_
 from meterhouse.catalog.meters import Aggregation, Meter
 from meterhouse.catalog.people import read_people
 from meterhouse.catalog.products import FixedPrice, MeterCredits, Product, Tier, TieredPrice, UnitPrice
-from meterhouse.catalog.project import Catalog, Project, read_project
+from meterhouse.catalog.project import Catalog, Project, read_meters, read_project
 from meterhouse.catalog.settings import Settings
 from meterhouse.catalog.spans import spans_of
 
@@ -25,6 +25,7 @@ __all__ = [
     "UnitPrice",
     "filter_json",
     "read_filter",
+    "read_meters",
     "read_people",
     "read_project",
     "spans_of",

@@ -98,6 +98,21 @@ def read_catalog(folder: Path, currency: str) -> Catalog:
     return catalog
 
 
+def read_meters(file: Path) -> dict[str, Meter]:
+    """Meters of a file that need not be in a project: `meters:` as in the catalog, or one meter, called as the file."""
+    if not file.is_file():
+        message = f"{file}: there is no such file. Name a YAML file with meters, or a meter of the catalog."
+        raise ProjectError(message)
+    content = read_yaml(file)
+    if "meters" not in content and content.keys() & Meter.model_fields.keys():
+        return {file.stem: checked(Meter, content, str(file))}
+    meters = checked(Catalog, content, str(file)).meters
+    if not meters:
+        message = f"{file}: there is no meter. Expected `meters:` as in the catalog, or one meter with `aggregation:`."
+        raise ProjectError(message)
+    return meters
+
+
 def _refuse_unknown_meters(catalog: Catalog, files: Mapping[str, str]) -> None:
     for name, product in catalog.products.items():
         metered = [price.meter for price in product.prices if not isinstance(price, FixedPrice)]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from meterhouse import __version__
-from meterhouse.cli import batches, credits, init, invoices, rejects, runs, sql, status, usage
+from meterhouse.cli import batches, credits, init, invoices, meters, rejects, runs, sql, status, usage
 from meterhouse.cli.faults import TellingGroup
 from meterhouse.cli.session import Session
 
@@ -50,6 +50,7 @@ app.command("land")(runs.land)
 app.command("rejects")(rejects.rejects)
 app.command("status")(status.status)
 app.command("usage")(usage.usage)
+app.add_typer(meters.app)
 app.add_typer(invoices.app)
 app.command("credits")(credits.credits)
 app.command("export")(batches.export)

@@ -39,9 +39,7 @@ def usage(
 
     Usage of customers that are not known has rows of its own, marked unattributed.
     """
-    if first is not None and through is not None and first > through:
-        message = f"{first} is after --through {through}. Name the first day before the last."
-        raise typer.BadParameter(message, param_hint="--from")
+    refuse_no_days(first, through)
     session = session_of(context)
     warehouse = session.warehouse(session.project())
     wanted = _wanted(warehouse, meter, customer, first, through)
@@ -58,6 +56,13 @@ def usage(
     if skipped:
         why = "their value is missing or has the wrong type, so that they do not count"
         console().print(f"\n{counted(skipped, 'event')} skipped: {why}")
+
+
+def refuse_no_days(first: date | None, through: date | None) -> None:
+    """Refuse options that name no day at all."""
+    if first is not None and through is not None and first > through:
+        message = f"{first} is after --through {through}. Name the first day before the last."
+        raise typer.BadParameter(message, param_hint="--from")
 
 
 def _wanted(

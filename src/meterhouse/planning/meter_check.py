@@ -15,6 +15,8 @@ from meterhouse.catalog import FIXED_PROPERTIES, Clause, Filter, FixedPrice, fil
 from meterhouse.catalog.faults import near_to
 from meterhouse.catalog.wording import clause_words, filter_words
 from meterhouse.metering import EventProperties, matches, value_of
+from meterhouse.planning.events import counting_events
+from meterhouse.planning.untyped import with_properties_of
 from meterhouse.tables.properties import property_columns
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ NOTICES: Final[frozenset[Oddity]] = frozenset({"skipped", "no_price"})
 """Findings that may well be meant."""
 
 _TYPE_WORDS: Final[dict[Kind, str]] = {"number": "a number", "text": "a text", "flag": "true or false"}
+_NO_PRICE: Final = "No product prices it or grants credits of it: it is measured, and not billed."
 _ORDERS: Final = ("gt", "gte", "lt", "lte")
 _MOST_VALUES: Final = 10_000
 _FEW: Final = 10
@@ -59,23 +62,22 @@ class MeterFinding:
 
 
 def check_meters(catalog: Catalog, warehouse: Warehouse, only: str | None = None) -> list[MeterFinding]:
-    """Findings of all meters, or of one, in the order of their names; those that mean that nothing is measured first.
-
-    Without any event there is nothing to compare with, and nothing is found but what has no price.
-    """
+    """Findings of all meters of the catalog, or of one; those that may well be meant last."""
     meters = {name: meter for name, meter in sorted(catalog.meters.items()) if only in (None, name)}
-    events = warehouse.scan("events")
     priced = _priced(catalog)
-    unpriced = [
-        MeterFinding(name, "no_price", "No product prices it or grants credits of it: it is measured, and not billed.")
-        for name in meters
-        if name not in priced
-    ]
-    landed = _Landed(events, meters)
+    unpriced = [MeterFinding(name, "no_price", _NO_PRICE) for name in meters if name not in priced]
+    return sorted(
+        [*compare_meters(meters, warehouse), *unpriced], key=lambda finding: (finding.is_notice, finding.meter)
+    )
+
+
+def compare_meters(meters: Mapping[str, Meter], warehouse: Warehouse) -> list[MeterFinding]:
+    """What is odd about meters where they are compared with the events; nothing as long as there are no events."""
+    events = counting_events(warehouse, pl.lit(value=True))
+    landed = _Landed(with_properties_of(meters.values(), events, warehouse), meters)
     if not landed.events:
-        return unpriced
-    found = [finding for name, meter in meters.items() for finding in _findings(name, meter, landed)]
-    return sorted([*found, *unpriced], key=lambda finding: (finding.is_notice, finding.meter))
+        return []
+    return [finding for name, meter in meters.items() for finding in _findings(name, meter, landed)]
 
 
 def _priced(catalog: Catalog) -> set[str]:
@@ -97,12 +99,12 @@ class _Landed:
             matches(meter.matching(), self.properties) & value_of(meter.aggregation, self.properties).is_not_null()
             for meter in meters.values()
         ]
-        sums = [
-            pl.len(),
-            *(pl.col(column).count() for column in columns.values()),
-            *(condition.sum() for condition in (*rules.values(), *valued)),
-        ]
-        counted = events.select(count.alias(str(place)) for place, count in enumerate(sums))
+        held = [pl.col(column).is_not_null() for column in columns.values()]
+        conditions = {str(place): found for place, found in enumerate([*held, *rules.values(), *valued])}
+        # First as columns: the sum of a condition without a column, as of an empty filter, would be that of one row.
+        counted = events.with_columns(**conditions).select(
+            pl.len().alias("events"), *(pl.col(name).sum() for name in conditions)
+        )
         counts = iter(map(int, counted.collect(engine="streaming").row(0)))
         self.events = next(counts)
         self.kinds: dict[str, list[Kind]] = {}

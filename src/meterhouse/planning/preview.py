@@ -10,7 +10,10 @@ import polars as pl
 from meterhouse.catalog.rows import meter_rows
 from meterhouse.metering import EventProperties, attribute, combine, matches, measure_daily, skip_reason, value_of
 from meterhouse.planning.definitions import read_definitions
+from meterhouse.planning.events import counting_events
+from meterhouse.planning.meter_check import MeterFinding, compare_meters
 from meterhouse.planning.ranges import told_where
+from meterhouse.planning.untyped import with_properties_of
 from meterhouse.tables import UsageDaily, empty
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ class Preview:
     not. The differences are to what the last run measured by another definition of this name, None where there is none.
     """
 
+    unit: str
     events: int
     matched: int
     skipped: pl.DataFrame
@@ -57,6 +61,7 @@ class Preview:
     by_day: pl.DataFrame
     by_customer: pl.DataFrame
     examples: pl.DataFrame
+    odd: list[MeterFinding]
     change: Change | None
 
 
@@ -75,7 +80,7 @@ def preview(
     """Measure the landed events with a meter that need not be in the catalog, by the catalog's customers."""
     definitions = read_definitions(project, warehouse)
     customers, subscriptions = (definitions[table].lazy() for table in ("customers", "subscriptions"))
-    events = warehouse.scan("events").filter(asked.days())
+    events = with_properties_of([meter], counting_events(warehouse, asked.days()), warehouse)
     properties = EventProperties(events.collect_schema().names())
     known = attribute(events, customers, subscriptions).filter(asked.customers())
     matched = known.filter(matches(meter.matching(), properties)).with_columns(
@@ -86,6 +91,7 @@ def preview(
         measured = states.collect().lazy()
         rows = meter_rows({name: meter})
         return Preview(
+            unit=rows["unit"][0],
             events=_height(known),
             matched=_height(matched),
             skipped=_skipped(matched, meter, properties),
@@ -93,6 +99,7 @@ def preview(
             by_day=_quantities(measured, rows, ["date"]).sort("date"),
             by_customer=_by_customer(measured, rows, customers),
             examples=matched.select(_EXAMPLE).sort("timestamp", "event_id").head(examples).collect(),
+            odd=compare_meters({name: meter}, warehouse),
             change=_change(warehouse, name, measured, rows, asked),
         )
 
@@ -107,12 +114,12 @@ def _height(rows: pl.LazyFrame) -> int:
 
 def _skipped(matched: pl.LazyFrame, meter: Meter, properties: EventProperties) -> pl.DataFrame:
     """Reasons, the most frequent first: `reason, events, event_id, metadata`, the last two of the earliest event."""
-    reason = pl.lit("missing")
-    if meter.aggregation.property is not None:
-        reason = skip_reason(meter.aggregation.property, properties)
+    held = meter.aggregation.property
+    reason = pl.lit("missing") if held is None else skip_reason(held, properties)
     earliest = [pl.col(name).sort_by("timestamp", "event_id").first() for name in ("event_id", "metadata")]
-    skipped = matched.filter(pl.col("value").is_null()).group_by(reason=reason).agg(pl.len().alias("events"), *earliest)
-    return skipped.sort("events", "reason", descending=[True, False]).collect()
+    without = matched.filter(pl.col("value").is_null()).with_columns(reason=reason)
+    counted = without.group_by("reason").agg(pl.len().alias("events"), *earliest)
+    return counted.sort("events", "reason", descending=[True, False]).collect()
 
 
 def _quantities(states: pl.LazyFrame, meters: pl.DataFrame, by: list[str]) -> pl.DataFrame:
