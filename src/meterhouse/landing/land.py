@@ -6,19 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import polars as pl
 
 from meterhouse.catalog.settings import Settings
-from meterhouse.landing.duplicates import KEY, PLACE, settle
 from meterhouse.landing.files import FileToLand, Identity, Look, Problem, identify, list_files, look_at
+from meterhouse.landing.keep import EventStore, Keeper
 from meterhouse.landing.read import CHUNK_ROWS, Batch, Origin, read_batches, refused_file, together
 from meterhouse.landing.reasons import Fault
-from meterhouse.landing.voids import newly_voided
 from meterhouse.tables import LandedFiles, empty, schema_of
-from meterhouse.tables.columns import INSTANT
-from meterhouse.tables.properties import MOST_REMEMBERED, Held, PropertyNames, is_typable, property_columns
 
 BATCH_ROWS: Final = 500_000
 """Events appended at once: with their metadata some hundred MB."""
@@ -34,42 +31,6 @@ STILL_WRITTEN: Final = (
 )
 
 _COUNTS: Final = ("records", "events", "rejected", "duplicates", "conflicts", "voids", "rounded_numbers")
-_SIDE_TABLES: Final = {
-    "rejected": "rejected_events",
-    "duplicates": "event_duplicates",
-    "conflicts": "event_conflicts",
-    "voids": "voids",
-}
-_DATED: Final = (*KEY, "date")
-
-
-class EventStore(Protocol):
-    """Where landed rows are kept. Each append happens wholly or not at all."""
-
-    def landed_files(self) -> pl.DataFrame:
-        """(file_id, path, events) of the files that were landed to their end."""
-
-    def event_columns(self) -> list[str]:
-        """Columns of the stored events, with those of properties."""
-
-    def untyped_properties(self) -> set[Held]:
-        """Properties that will never have a column."""
-
-    def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """The stored events with one of these (source, event_id), with at least the columns of `Events`.
-
-        `date` beside a key is the day of the record that has it: only stored events near enough to it may count. Where
-        it is null, all do.
-        """
-
-    def named(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
-        """Rows of `voids` or `voided_events` with one of these (source, event_id), in the order of their landing."""
-
-    def places(self, table: str, file_ids: pl.Series) -> pl.DataFrame:
-        """(file_id, position) of some files that a table of records set aside, or `voids`, has."""
-
-    def append(self, table: str, rows: pl.DataFrame) -> None:
-        """Add rows to a table; `events` may bring new property columns."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +127,7 @@ class _Gathered:
     def __init__(self, store: EventStore, landed_at: datetime, most_columns: int, problems: list[Problem]) -> None:
         self._store = store
         self._landed_at = landed_at
-        self._most_columns = most_columns
+        self._keeper = Keeper(store, landed_at, most_columns)
         self._problems = problems
         self._batches: list[tuple[_Reading, Batch]] = []
         self._rows = self._bytes = 0
@@ -204,7 +165,7 @@ class _Gathered:
             reading.counts["records"] += batch.records
             reading.counts["rounded_numbers"] += batch.rounded_numbers
         if self._batches:
-            self._append_rows(together(batch for _, batch in self._batches))
+            self._keep(together(batch for _, batch in self._batches))
         for reading, _ in self._batches:
             reading.is_stored = True
         ended = [reading for reading in self._readings.values() if reading.is_ended]
@@ -241,77 +202,7 @@ class _Gathered:
             self._read.remove(reading.origin.file_id)
             self._problems.append(Problem(reading.file.name, STILL_WRITTEN))
 
-    def _append_rows(self, batch: Batch) -> None:
-        # A void names an event of any day.
-        of_voids = batch.voids.select(*KEY, date=pl.lit(None, pl.Date))
-        known = self._store.known_events(pl.concat([batch.events.select(*KEY, "date"), of_voids]))
-        settled = settle(batch.events, known, self._landed_at)
-        voids = pl.concat([self._store.named("voids", batch.events.select(KEY)), batch.voids])
-        if not settled.events.is_empty():
-            self._append_events(settled.events)
-        sides = {
-            "rejected": batch.rejected,
-            "duplicates": settled.duplicates,
-            "conflicts": settled.conflicts,
-            "voids": batch.voids,
-        }
-        for kind, rows in sides.items():
-            _append_missing(_SIDE_TABLES[kind], rows, self._store)
-            self._count(kind, rows)
-        if not voids.is_empty():
-            self._append_voided(pl.concat([known.select(_DATED), settled.events.select(_DATED)]), voids)
-        self._count("events", batch.events)
-        for kind in ("duplicates", "conflicts"):
-            self._count("events", sides[kind], sign=-1)
-
-    def _append_voided(self, events: pl.DataFrame, voids: pl.DataFrame) -> None:
-        voided = newly_voided(
-            events, voids, self._store.named("voided_events", voids.select(KEY).unique()), self._landed_at
-        )
-        if not voided.is_empty():
-            self._store.append("voided_events", voided)
-
-    def _append_events(self, events: pl.DataFrame) -> None:
-        """Properties without a column are remembered first: events that nothing says they lack it would not count."""
-        untyped = self._store.untyped_properties()
-        most = 0 if len(untyped) >= MOST_REMEMBERED else self._most_columns
-        typed, new = _typed_and_untyped(events, self._store.event_columns(), untyped, most)
-        remembered = new[: MOST_REMEMBERED - len(untyped)]
-        if remembered:
-            rows = pl.DataFrame(remembered, schema=["kind", "property"], orient="row")
-            self._store.append("untyped_properties", rows.with_columns(landed_at=pl.lit(self._landed_at, INSTANT)))
-        self._store.append("events", typed)
-
-    def _count(self, kind: str, rows: pl.DataFrame, sign: int = 1) -> None:
-        for file_id, count in rows.group_by("file_id").len().iter_rows():
-            self._readings[file_id].counts[kind] += sign * count
-
-
-def _typed_and_untyped(
-    events: pl.DataFrame, stored: list[str], untyped: set[Held], most: int
-) -> tuple[pl.DataFrame, list[Held]]:
-    """Give new properties their columns for ever, in the order in which accepted events first have them.
-
-    So columns depend on what is stored and on nothing else: not on refused records, nor on where a landing was cut off.
-    Properties that come when there are `most` columns have none, and are returned where they were not known as such.
-    """
-    names = PropertyNames(stored)
-    columns = property_columns(events.columns)
-    new: dict[Held, None] = {}
-    typed: dict[str, str] = {}
-    for held in sorted(columns, key=lambda held: (events[columns[held]].is_not_null().arg_max(), held)):
-        if held in names or (is_typable(held[1]) and held not in untyped and len(names) < most):
-            typed[columns[held]] = names.column(*held)
-        elif is_typable(held[1]) and held not in untyped:
-            new[held] = None
-    kept = [name for name in events.columns if name in typed or name not in columns.values()]
-    return events.select(kept).rename(typed), list(new)
-
-
-def _append_missing(table: str, rows: pl.DataFrame, store: EventStore) -> None:
-    if rows.is_empty():
-        return
-    stored = store.places(table, rows["file_id"].unique())
-    missing = rows.join(stored, on=PLACE, how="anti")
-    if not missing.is_empty():
-        store.append(table, missing)
+    def _keep(self, batch: Batch) -> None:
+        for kind, rows in self._keeper.keep(batch).items():
+            for file_id, count in rows.group_by("file_id").len().iter_rows():
+                self._readings[file_id].counts[kind] += count
