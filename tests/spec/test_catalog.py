@@ -61,6 +61,7 @@ def test_all_settings_but_the_name_have_a_default(tmp_path: Path) -> None:
         "dedupe_window_days": None,
         "events": "events",
         "warehouse": "warehouse",
+        "sources": {},
         "limits": {
             "max_record_bytes": 16 << 20,
             "max_record_depth": 100,

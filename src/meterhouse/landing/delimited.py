@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 import polars as pl
 
 from meterhouse.landing.layout import Layout
-from meterhouse.landing.lines import Damage, Pieces
+from meterhouse.landing.lines import Pieces
 from meterhouse.landing.reasons import Fault
 from meterhouse.landing.shapes import Faults, with_objects
 from meterhouse.landing.values import typed_json
@@ -84,7 +84,7 @@ class Rows:
                 self._lines.keep_first() if self._lines.is_open(wrong) else None
                 yield Row(self._lines.first, _shown(self._lines.taken()), Fault("bad_csv", str(wrong)))
                 reader = self._new_reader()
-            except (Damage, UnicodeDecodeError) as wrong:
+            except UnicodeError as wrong:
                 self._wrong = str(wrong)
                 return
             else:
