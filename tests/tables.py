@@ -10,13 +10,14 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from meterhouse.tables import schema_of
+from meterhouse.warehouse.layout import inner_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import dataframely as dy
 
-Value = str | bool | int | Decimal | date | datetime | list[str] | None
+Value = str | bool | int | Decimal | date | datetime | list["Value"] | None
 
 _NULL = "-"
 
@@ -70,10 +71,15 @@ def _reader(dtype: pl.DataType) -> Callable[[str], Value]:
         pl.Datetime: _instant,
         pl.Decimal: Decimal,
         pl.Int64: int,
-        pl.List: lambda cell: [item.strip() for item in cell.split(",")],
+        pl.List: lambda cell: _items(dtype, cell),
         pl.String: str,
     }
     return readers[dtype.base_type()]
+
+
+def _items(dtype: pl.DataType, cell: str) -> Value:
+    reader = _reader(inner_type(dtype)) if isinstance(dtype, pl.List) else str
+    return [reader(item.strip()) for item in cell.split(",")]
 
 
 def _flag(cell: str) -> bool:

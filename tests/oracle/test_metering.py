@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise, product
+from itertools import count, pairwise, product
 from typing import TYPE_CHECKING, Any, Final, assert_never, get_args
 
 import duckdb
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meterhouse.auditing.audit import prepare
 from meterhouse.auditing.filters import Properties, condition
 from meterhouse.catalog import Aggregation, Clause, Filter, Meter
-from meterhouse.catalog.filters import Operator
-from meterhouse.catalog.meters import Function
+from meterhouse.catalog.filters import Operator, Value
+from meterhouse.catalog.meters import TAKES, Function
 from meterhouse.catalog.rows import meter_rows
 from meterhouse.metering import EventProperties, cuts_within_days, matches, measure_daily, measure_periods
 from meterhouse.tables import BillingPeriods, Customers, Events, LandedFiles, MeteredPrices, Subscriptions, schema_of
@@ -25,9 +26,9 @@ from tests.oracle.engine import assert_passes, audit_frames, register
 from tests.tables import rows
 
 if TYPE_CHECKING:
-    from meterhouse.tables.properties import Kind
+    from collections.abc import Iterable
 
-Value = str | bool | Decimal
+    from meterhouse.tables.properties import Kind
 
 OPERATORS: Final = get_args(Operator)
 FUNCTIONS: Final = get_args(Function)
@@ -39,6 +40,18 @@ NUMBERS: Final = tuple(
     map(Decimal, ("-1.5", "0", "1", "2", "10", "0.000000000001", "-7", "333333333333333.333333333333", "1769904000"))
 )
 TEXTS: Final = ("", "1", "1.0", "-1.5", "a", "A", "ab", "b", "é", "it's", "%", "_", "true", "user", "call", '"')
+SPELLED: Final = (
+    "1e3",
+    "-2.5E-1",
+    "-0.0000000000005",
+    "0e999",
+    "1e15",
+    "999999999999999.9999999999995",
+    "01",
+    " 1",
+    "1e",
+)
+"""Texts that are numbers of JSON, or nearly."""
 VALUES: Final[dict[str, tuple[Value, ...]]] = {"number": NUMBERS, "text": TEXTS, "flag": (True, False)}
 
 MONTH_END: Final = datetime(2026, 1, 31, tzinfo=UTC)
@@ -46,9 +59,61 @@ INSTANTS: Final = tuple(
     MONTH_END + timedelta(days=days, hours=hours, microseconds=microseconds)
     for days, hours, microseconds in product((-1, 0, 1), (0, 12), (-1, 0, 1))
 )
+DST: Final = tuple(datetime(2026, 3, day, hour, tzinfo=UTC) for day, hour in ((28, 23), (29, 1), (29, 22)))
+"""The bounds of a day of 23 hours in Europe, and the instant at which its clocks change."""
+
+OPTIONS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
+    "count": ({},),
+    "unique": ({}, {"carry_over": True}),
+    **{function: ({}, {"numeric_text": "count"}) for function in ("max", "min", "avg")},
+    **{
+        function: ({}, {"numeric_text": "count"}, {"carry_over": True}, {"numeric_text": "count", "carry_over": True})
+        for function in ("sum", "last", "weighted_sum")
+    },
+    "percentile": tuple(
+        {"percent": Decimal(percent), "numeric_text": text}
+        for percent, text in (
+            ("50", "skip"),
+            ("95", "count"),
+            ("99.999999", "skip"),
+            ("100", "skip"),
+            ("0.000001", "count"),
+        )
+    ),
+}
+"""Every way to ask for an aggregation."""
+
+SHAPES: Final[dict[str, tuple[Value | tuple[Value, ...] | None, ...]]] = {
+    **VALUES,
+    "list of number": (NUMBERS, (Decimal("1.00"), Decimal(-7))),
+    "list of text": (("1", "ab"), TEXTS),
+    "list of flag": ((True, False), (True,)),
+    "mixed list": ((Decimal(1), "ab"), ("2", False), (Decimal(10), True, "é")),
+    "nothing": (None,),
+}
+"""Values of a clause, by their type."""
+
+
+def shapes_of(operator: str) -> list[str]:
+    """Types of values that an operator takes."""
+    match operator:
+        case "exists":
+            return ["nothing"]
+        case "in" | "not_in":
+            return [shape for shape in SHAPES if "list" in shape]
+        case _:
+            return list(VALUES)
+
 
 values = st.sampled_from(sorted(VALUES)).flatmap(lambda kind: st.sampled_from(VALUES[kind]))
-clauses = st.builds(Clause, property=st.sampled_from(PROPERTIES), operator=st.sampled_from(OPERATORS), value=values)
+clauses = st.sampled_from([(name, shape) for name in OPERATORS for shape in shapes_of(name)]).flatmap(
+    lambda drawn: st.builds(
+        Clause,
+        property=st.sampled_from(PROPERTIES),
+        operator=st.just(drawn[0]),
+        value=st.sampled_from(SHAPES[drawn[1]]),
+    )
+)
 filters = st.recursive(
     clauses.map(lambda clause: Filter(clauses=(clause,))),
     lambda inner: st.builds(
@@ -56,9 +121,12 @@ filters = st.recursive(
     ),
     max_leaves=4,
 )
-aggregations = st.sampled_from(FUNCTIONS).flatmap(
-    lambda func: st.builds(
-        Aggregation, func=st.just(func), property=st.none() if func == "count" else st.sampled_from(PROPERTIES)
+aggregations = st.sampled_from([(name, options) for name in FUNCTIONS for options in OPTIONS[name]]).flatmap(
+    lambda drawn: st.builds(
+        Aggregation,
+        func=st.just(drawn[0]),
+        property=st.none() if drawn[0] == "count" else st.sampled_from(PROPERTIES),
+        **{option: st.just(value) for option, value in drawn[1].items()},
     )
 )
 meters = st.lists(
@@ -71,13 +139,13 @@ sent = st.fixed_dictionaries(
         "customer_id": st.sampled_from([None, "ada", "bob", "eve"]),
         "external_customer_id": st.sampled_from([None, "x-ada", "bob", "ada", "x-eve"]),
         "subscription_id": st.sampled_from([None, None, "sub-ada", "sub-bob", "ada"]),
-        "timestamp": st.sampled_from(INSTANTS),
+        "timestamp": st.sampled_from(INSTANTS + DST),
         "received_at": st.sampled_from(INSTANTS),
-        "properties": st.fixed_dictionaries({name: st.none() | values for name in METADATA}),
+        "properties": st.fixed_dictionaries({name: st.none() | values | st.sampled_from(SPELLED) for name in METADATA}),
     }
 )
 periods = st.fixed_dictionaries(
-    {customer: st.sets(st.sampled_from(INSTANTS), min_size=0, max_size=5) for customer in ("ada", "bob")}
+    {customer: st.sets(st.sampled_from(INSTANTS + DST), min_size=0, max_size=5) for customer in ("ada", "bob")}
 )
 
 CUSTOMERS: Final = pl.DataFrame(
@@ -103,6 +171,9 @@ LANDED_FILES: Final = rows(
     bytes=0,
     **dict.fromkeys(("records", "events", "rejected", "duplicates", "conflicts", "voids", "rounded_numbers"), 0),
 ).collect()
+
+
+HELD: Final[tuple[Value | None, ...]] = (None, *(value for some in VALUES.values() for value in some))
 
 
 def kind_of(value: Value | None) -> Kind | None:
@@ -163,28 +234,56 @@ def price_rows(made: dict[str, Meter]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema_of(MeteredPrices), orient="row")
 
 
+def holding(pairs: Iterable[tuple[Value | None, Value | None]]) -> list[dict[str, Any]]:
+    """Events that hold a pair of values as `size` and `Size`, over three days."""
+    return [
+        {
+            "name": ("call", "a")[place % 2],
+            "customer_id": "ada",
+            "external_customer_id": None,
+            "subscription_id": None,
+            "timestamp": MONTH_END + timedelta(days=place % 3, seconds=place, microseconds=place * 7),
+            "received_at": MONTH_END,
+            "properties": {"size": size, "Size": other, "tokens.in cache": None},
+        }
+        for place, (size, other) in enumerate(pairs)
+    ]
+
+
+def audited(events: pl.DataFrame, made: dict[str, Meter], cycles: pl.DataFrame) -> pl.DataFrame:
+    """Usage by Polars, after DuckDB has agreed with all of it."""
+    cuts = cuts_within_days(cycles.lazy())
+    daily = measure_daily(events.lazy(), made, CUSTOMERS.lazy(), SUBSCRIPTIONS.lazy(), cuts).collect()
+    wanted = cycles.join(pl.DataFrame({"meter": list(made)}), how="cross")
+    usage = measure_periods(daily.lazy(), wanted.lazy(), meter_rows(made).lazy()).collect()
+    tables = {
+        "events": events,
+        "landed_files": LANDED_FILES,
+        "meters": meter_rows(made),
+        "customers": CUSTOMERS,
+        "subscriptions": SUBSCRIPTIONS,
+        "billing_periods": cycles,
+        "metered_prices": price_rows(made),
+        "usage_daily": daily,
+        "usage": usage,
+    }
+
+    findings = audit_frames(tables, ["events_by_day", "usage_daily", "usage"])
+
+    assert_passes(findings)
+    assert [finding.compared for finding in findings[1:]] == [daily.height, usage.height]
+    return usage
+
+
 def test_every_comparison_alike() -> None:
     """Each operator with each value on each property, and on events that hold each value: nothing is left to chance."""
     rules = [
         Filter(clauses=(Clause(property=name, operator=operator, value=value),))
-        for name, operator, kind in product(PROPERTIES, OPERATORS, VALUES)
-        for value in VALUES[kind]
+        for name, operator in product(PROPERTIES, OPERATORS)
+        for shape in shapes_of(operator)
+        for value in SHAPES[shape]
     ]
-    held = [None, *(value for some in VALUES.values() for value in some)]
-    events = event_rows(
-        [
-            {
-                "name": ("call", "a")[place % 2],
-                "customer_id": "ada",
-                "external_customer_id": None,
-                "subscription_id": None,
-                "timestamp": MONTH_END + timedelta(days=place % 3),
-                "received_at": MONTH_END,
-                "properties": {"size": value, "Size": held[-place], "tokens.in cache": None},
-            }
-            for place, value in enumerate(held)
-        ]
-    )
+    events = event_rows(holding(zip(HELD, reversed(HELD), strict=True)))
     numbered = {f"c{place}": rule for place, rule in enumerate(rules)}
     ours = events.select(matches(rule, EventProperties(events.columns)).alias(name) for name, rule in numbered.items())
     chosen = [condition(rule, Properties(events.columns)) for rule in rules]
@@ -196,7 +295,69 @@ def test_every_comparison_alike() -> None:
 
     theirs = dict(zip(numbered, map(list, zip(*rows, strict=True)), strict=True))
     assert {name: numbered[name] for name in numbered if ours[name].to_list() != theirs[name]} == {}
-    assert len(theirs) == len(PROPERTIES) * len(OPERATORS) * sum(map(len, VALUES.values()))
+    assert len(theirs) == len(rules)
+
+
+def every_meter(operator: str) -> dict[str, Meter]:
+    """A meter for each type of value that the operator takes, and each aggregation, whose options take turns."""
+    turn = count(OPERATORS.index(operator))
+    return {
+        f"{shape} {function}": Meter(
+            filter=Filter(
+                clauses=(Clause(property="size", operator=operator, value=SHAPES[shape][len(SHAPES[shape]) // 3]),)
+            ),
+            aggregation=Aggregation(func=function, property=None if function == "count" else "Size", **chosen),
+        )
+        for shape, function in product(shapes_of(operator), FUNCTIONS)
+        for chosen in [OPTIONS[function][next(turn) % len(OPTIONS[function])]]
+    }
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_every_operator_with_every_type_and_aggregation_alike(operator: str) -> None:
+    events = event_rows(holding(product(HELD, (Decimal(-7), "2.5e-1", Decimal(1000), "ab", True, Decimal(1), None))))
+    bounds = {"ada": {MONTH_END - timedelta(days=1), MONTH_END + timedelta(seconds=99), DST[0]}, "bob": set[datetime]()}
+    made = every_meter(operator)
+
+    usage = audited(events, made, period_rows(bounds))
+
+    # Whatever is asked, some events answer it and some do not: no combination agrees because it says nothing.
+    assert set(usage.filter(pl.col("events") > 0)["meter"]) == set(made)
+    assert usage.filter(pl.col("events") + pl.col("skipped") >= events.height).is_empty()
+
+
+def test_no_combination_of_operator_type_and_aggregation_is_left_out() -> None:
+    generated = {
+        (operator, shape_of(clause.value), meter.aggregation.func)
+        for operator in OPERATORS
+        for meter in every_meter(operator).values()
+        for clause in meter.filter.clauses
+        if isinstance(clause, Clause)
+    }
+    single = set(get_args(Operator)) - {"in", "not_in", "exists"}
+    lists = {"list of number", "list of text", "list of flag", "mixed list"}
+    assert generated == {
+        *product(single, {"number", "text", "flag"}, get_args(Function)),
+        *product({"in", "not_in"}, lists, get_args(Function)),
+        *product({"exists"}, {"nothing"}, get_args(Function)),
+    }
+
+
+def test_no_way_to_ask_for_an_aggregation_is_left_out() -> None:
+    asked = [meter.aggregation for operator in OPERATORS for meter in every_meter(operator).values()]
+    assert {
+        (made.func, *made.model_dump(exclude={"func", "property"}, exclude_unset=True).items()) for made in asked
+    } == {(function, *options.items()) for function in FUNCTIONS for options in OPTIONS[function]}
+    taken = {(function, option) for function in FUNCTIONS for options in OPTIONS[function] for option in options}
+    assert taken == {(function, option) for option, functions in TAKES.items() for function in functions}
+
+
+def shape_of(value: Value | tuple[Value, ...] | None) -> str:
+    """The type of a clause's value, told from the value itself."""
+    if isinstance(value, tuple):
+        kinds = {kind_of(part) for part in value}
+        return f"list of {kinds.pop()}" if len(kinds) == 1 else "mixed list"
+    return kind_of(value) or "nothing"
 
 
 def test_measured_alike() -> None:
@@ -206,27 +367,7 @@ def test_measured_alike() -> None:
     @given(st.lists(sent, max_size=30), meters, periods)
     def measure(events: list[dict[str, Any]], made: dict[str, Meter], bounds: dict[str, set[datetime]]) -> None:
         seen.update((meter.aggregation.func, meter.aggregation.property) for meter in made.values())
-        cycles, landed = period_rows(bounds), event_rows(events)
-        cuts = cuts_within_days(cycles.lazy())
-        daily = measure_daily(landed.lazy(), made, CUSTOMERS.lazy(), SUBSCRIPTIONS.lazy(), cuts).collect()
-        wanted = cycles.join(pl.DataFrame({"meter": list(made)}), how="cross")
-        usage = measure_periods(daily.lazy(), wanted.lazy(), meter_rows(made).lazy()).collect()
-        tables = {
-            "events": landed,
-            "landed_files": LANDED_FILES,
-            "meters": meter_rows(made),
-            "customers": CUSTOMERS,
-            "subscriptions": SUBSCRIPTIONS,
-            "billing_periods": cycles,
-            "metered_prices": price_rows(made),
-            "usage_daily": daily,
-            "usage": usage,
-        }
-
-        findings = audit_frames(tables, ["events_by_day", "usage_daily", "usage"])
-
-        assert_passes(findings)
-        assert [finding.compared for finding in findings[1:]] == [daily.height, usage.height]
+        audited(event_rows(events), made, period_rows(bounds))
 
     measure()
 

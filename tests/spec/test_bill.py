@@ -88,6 +88,9 @@ BOOK: Final = Books(
         seats | Seats | max
         """,
         unit="unit",
+        unit_multiplier=Decimal(1),
+        numeric_text=False,
+        carry_over=False,
         filter_json="",
         definition="d",
     ),

@@ -64,8 +64,10 @@ billed      | in_arrears                       | catalog         | a_fixed_price
 benefit     | meter_credits                    | catalog         | credits_are_forfeited_and_come_first_unless_they_say_otherwise
 aggregation | count sum max min avg last       | metering        | an_aggregation_counts_values_of_its_type
 aggregation | unique                           | metering        | an_aggregation_counts_values_of_its_type
+aggregation | weighted_sum                     | metering        | a_weighted_sum_is_the_mean_level_over_the_real_seconds_of_the_period
+aggregation | percentile                       | metering        | a_percentile_is_the_least_value_that_so_many_percent_do_not_exceed
 operator    | eq ne gt gte lt lte like         | metering        | a_clause_compares_by_type
-operator    | not_like                         | metering        | a_clause_compares_by_type
+operator    | not_like in not_in exists        | metering        | a_clause_compares_by_type
 conjunction | and or                           | metering        | and_or_nest
 interval    | day week month quarter year      | periods         | a_period_is_so_many_intervals
 billing     | anniversary calendar             | people          | boundaries_are_counted_from_the_start_from_an_anchor_or_with_the_calendar

@@ -67,7 +67,10 @@ METERS: Final = rows(
     seats | Seats
     """,
     unit="unit",
+    unit_multiplier=Decimal(1),
     aggregation="count",
+    numeric_text=False,
+    carry_over=False,
     filter_json="",
     definition="d",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +33,9 @@ def warehouse(tmp_path: Path) -> Warehouse:
         """,
         name="-",
         unit="u",
+        unit_multiplier=Decimal(1),
+        numeric_text=False,
+        carry_over=False,
         filter_json="{}",
         definition="d",
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
 
 from meterhouse.catalog import Aggregation, Filter, Meter
+from meterhouse.catalog.filters import Operator
+from meterhouse.catalog.rows import meter_rows
 from meterhouse.metering import (
     EventProperties,
     attribute,
@@ -19,10 +21,12 @@ from meterhouse.metering import (
     matches,
     measure_daily,
     measure_periods,
+    of_periods,
 )
-from meterhouse.tables import BillingPeriods, Customers, Events, Meters, Subscriptions, empty
-from meterhouse.tables.columns import QUANTITY
+from meterhouse.tables import BillingPeriods, Customers, Events, Subscriptions, empty
+from meterhouse.tables.columns import INSTANT, QUANTITY
 from meterhouse.tables.properties import TYPES, column_of
+from tests.records import event, read
 from tests.tables import assert_rows, rows
 
 CUSTOMERS = rows(
@@ -49,6 +53,9 @@ SUBSCRIPTIONS = rows(
     timezone="UTC",
 )
 NO_CUTS = cuts_within_days(empty(BillingPeriods))
+JANUARY = [
+    pl.lit(instant).cast(INSTANT) for instant in (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+]
 
 
 def events(text: str) -> pl.LazyFrame:
@@ -141,15 +148,34 @@ def matched(rule: dict[str, Any], of: pl.LazyFrame = SIZES) -> set[str]:
         ("like", "0.1", {"tenth"}),
         ("like", "ru", {"yes"}),
         ("not_like", "b", {"five", "tenth", "text", "yes", "no", "one"}),
+        # A list matches what `eq` matches of some value, or what differs from all that it can be compared with.
+        ("in", [5], {"five", "text"}),
+        ("in", ["5", "abc"], {"text", "word"}),
+        ("in", [5, "abc", False], {"five", "text", "word", "no"}),
+        ("in", [True], {"yes", "one"}),
+        ("not_in", [5], {"tenth", "one", "word"}),
+        ("not_in", ["5"], {"word"}),
+        ("not_in", [5, "abc"], {"tenth", "one"}),
+        ("not_in", [5, "abc", True], {"tenth", "no"}),
+        # Present is what has a text, a number, true or false.
+        ("exists", None, {"five", "tenth", "text", "word", "yes", "no", "one"}),
     ],
 )
 def test_a_clause_compares_by_type(operator: str, value: object, expected: set[str]) -> None:
     assert matched({"clauses": [{"property": "size", "operator": operator, "value": value}]}) == expected
 
 
-@pytest.mark.parametrize("operator", ["eq", "ne", "gt", "gte", "lt", "lte", "like", "not_like"])
-def test_a_missing_property_matches_nothing(operator: str) -> None:
-    assert matched({"clauses": [{"property": "other", "operator": operator, "value": "x"}]}) == set()
+@pytest.mark.parametrize("operator", get_args(Operator))
+def test_a_missing_property_matches_nothing(operator: Operator) -> None:
+    value = {"in": ["x"], "not_in": ["x"], "exists": None}.get(operator, "x")
+    assert matched({"clauses": [{"property": "other", "operator": operator, "value": value}]}) == set()
+
+
+def test_null_an_array_and_an_object_are_not_there_but_what_the_object_holds_is() -> None:
+    metadata = {"null": "null", "array": "[1, 2]", "object": '{"of": {"disk": 0}}', "empty": '""'}
+    landed = read(*(event(f'{{"size": {size}}}', event_id) for event_id, size in metadata.items())).events.lazy()
+    assert matched({"clauses": [{"property": "size", "operator": "exists"}]}, landed) == {"empty"}
+    assert matched({"clauses": [{"property": "size.of.disk", "operator": "exists"}]}, landed) == {"object"}
 
 
 def test_wildcards_are_literal() -> None:
@@ -198,15 +224,17 @@ def test_fields_of_the_event() -> None:
 # --- Aggregations -----------------------------------------------------------------------------------------------------
 
 
-def meter_of(function: str) -> Meter:
+def meter_of(function: str, **options: Any) -> Meter:
     property_ = None if function == "count" else "size"
-    return Meter(aggregation=Aggregation(func=function, property=property_))
+    given = {"percent": 50} | options if function == "percentile" else options
+    return Meter(aggregation=Aggregation(func=function, property=property_, **given))
 
 
-def total(function: str, of: pl.LazyFrame) -> pl.LazyFrame:
-    """Quantity over everything, through daily states."""
-    daily = measure_daily(of, {"m": meter_of(function)}, CUSTOMERS, SUBSCRIPTIONS, NO_CUTS)
-    return combine(daily.with_columns(aggregation=pl.lit(function)), ["meter"])
+def total(function: str, of: pl.LazyFrame, **options: Any) -> pl.LazyFrame:
+    """Quantity over January, through daily states."""
+    meters = {"m": meter_of(function, **options)}
+    daily = measure_daily(of, meters, CUSTOMERS, SUBSCRIPTIONS, NO_CUTS)
+    return combine(of_periods(daily, meter_rows(meters).lazy(), *JANUARY), ["meter"])
 
 
 MIXED = events(
@@ -233,13 +261,16 @@ MIXED = events(
         ("last", -4, 3, 3),
         # By the value as text: 1.5 and 1.50 and "1.5" are one value, -4 and true two more.
         ("unique", 3, 5, 1),
+        ("percentile", "1.5", 3, 3),
+        # 1.5 for 734 hours of January, 1.5 for 733, -4 for 711, over its 744 hours.
+        ("weighted_sum", "-0.864919354839", 3, 3),
     ],
 )
 def test_an_aggregation_counts_values_of_its_type(function: str, quantity: object, counted: int, skipped: int) -> None:
     assert_rows(total(function, MIXED), f"meter | quantity | events | skipped\nm | {quantity} | {counted} | {skipped}")
 
 
-@pytest.mark.parametrize("function", ["max", "min", "avg", "last"])
+@pytest.mark.parametrize("function", ["max", "min", "avg", "last", "percentile"])
 def test_nothing_has_no_quantity(function: str) -> None:
     only_text = events('event_id | size\na | "x"')
     assert_rows(total(function, only_text), "quantity | events | skipped\n- | 0 | 1")
@@ -251,6 +282,68 @@ def test_nothing_has_no_quantity(function: str) -> None:
 def test_avg_has_twelve_places_rounded_half_away_from_zero(values: str, mean: str) -> None:
     lines = "\n".join(f"e{place} | {value}" for place, value in enumerate(values.split()))
     assert_rows(total("avg", events(f"event_id | size\n{lines}")), f"quantity\n{mean}")
+
+
+@pytest.mark.parametrize(
+    ("percent", "quantity"),
+    [("50", 50), ("95", 95), ("99", 99), ("99.5", 100), ("100", 100), ("0.000001", 1), ("1", 1), ("1.000001", 2)],
+)
+def test_a_percentile_is_the_least_value_that_so_many_percent_do_not_exceed(percent: str, quantity: int) -> None:
+    """Of 100 samples, the 95th percentile leaves the five highest unbilled; none in between is made up."""
+    lines = "\n".join(f"e{place} | 2026-01-{1 + place % 31:02} | {place}" for place in range(1, 101))
+    used = events(f"event_id | timestamp | size\n{lines}")
+    assert_rows(total("percentile", used, percent=Decimal(percent)), f"quantity\n{quantity}")
+
+
+def test_equal_values_count_in_a_percentile_as_often_as_they_come() -> None:
+    used = events("event_id | size\na | 1\nb | 7\nc | 7\nd | 9")
+    assert_rows(total("percentile", used, percent=75), "quantity\n7")
+    assert_rows(total("percentile", used, percent=76), "quantity\n9")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("5", "5"),
+        ("-0.50", "-0.5"),
+        ("7.057e-05", "0.00007057"),
+        ("1E+3", "1000"),
+        # More than 12 places are rounded half away from zero; what is out of range is no number (rule 1.7).
+        ("0.0000000000005", "0.000000000001"),
+        ("-0.0000000000005", "-0.000000000001"),
+        ("0.00000000000049999999999999999999", "0"),
+        ("123456789012345678901234567890e-20", "1234567890.123456789012"),
+        ("999999999999999.9999999999994", "999999999999999.999999999999"),
+        ("0e400", "0"),
+        ("1e-400", "0"),
+        ("1e15", None),
+        ("999999999999999.9999999999995", None),
+        ("1e400", None),
+        ("1e99999999999999999999", None),
+        # What JSON does not write as a number is none.
+        ("", None),
+        (" 5", None),
+        ("5 ", None),
+        ("+5", None),
+        ("05", None),
+        (".5", None),
+        ("5.", None),
+        ("1,000", None),
+        ("0x10", None),
+        ("NaN", None),
+        ("Infinity", None),
+        ("true", None),
+    ],
+)
+def test_text_that_is_spelled_as_a_number_counts_as_one_where_the_meter_says_so(text: str, number: str | None) -> None:
+    used = events(f"event_id | size\na | {json.dumps(text)}")
+    counted = "- | 0 | 1" if number is None else f"{number} | 1 | 0"
+    assert_rows(total("max", used, numeric_text="count"), f"quantity | events | skipped\n{counted}")
+    assert_rows(total("max", used), "quantity | events | skipped\n- | 0 | 1")
+
+
+def test_numbers_and_numbers_as_text_are_counted_together() -> None:
+    assert_rows(total("sum", MIXED, numeric_text="count"), "quantity | events | skipped\n0.5 | 4 | 2")
 
 
 def test_last_is_by_time_then_receipt_then_id() -> None:
@@ -271,8 +364,111 @@ def test_states_of_days_combine_to_the_whole() -> None:
     daily = measure_daily(MIXED, {"m": meter_of("unique")}, CUSTOMERS, SUBSCRIPTIONS, NO_CUTS)
     distinct = daily.select("date", text=pl.col("distinct_values").list.join(" "))
     assert_rows(distinct.filter(pl.col("text") != ""), "date | text\n2026-01-01 | 1.5\n2026-01-02 | -4 1.5 true")
-    by_day = combine(daily.with_columns(aggregation=pl.lit("unique")), ["date"])
+    by_day = combine(of_periods(daily, meter_rows({"m": meter_of("unique")}).lazy(), *JANUARY), ["date"])
     assert_rows(by_day, "date | quantity\n2026-01-01 | 1\n2026-01-02 | 3\n2026-01-03 | 0")
+
+
+# --- Levels over time -------------------------------------------------------------------------------------------------
+
+
+def cycles(text: str) -> pl.LazyFrame:
+    return rows(BillingPeriods, text, subscription_id="s", customer_id="ada", product="p", is_last=False)
+
+
+def levels(used: pl.LazyFrame, periods: pl.LazyFrame, function: str = "weighted_sum", **options: Any) -> pl.LazyFrame:
+    meters = {"m": meter_of(function, **options)}
+    daily = measure_daily(used, meters, CUSTOMERS, SUBSCRIPTIONS, cuts_within_days(periods))
+    return measure_periods(daily, periods.with_columns(meter=pl.lit("m")), meter_rows(meters).lazy())
+
+
+FOUR_DAYS = cycles("cycle | period_start | period_end\n0 | 2026-01-01 | 2026-01-05")
+
+
+def test_a_weighted_sum_is_the_mean_level_over_the_real_seconds_of_the_period() -> None:
+    used = events(
+        """
+        event_id | timestamp        | size
+        rise     | 2026-01-02T00:00 | 8
+        fall     | 2026-01-04T00:00 | -4
+        """
+    )
+    # 0 for a day, 8 for two days, 4 for one: 20 / 4.
+    assert_rows(levels(used, FOUR_DAYS), "quantity | events\n5 | 2")
+
+
+def test_a_day_of_23_hours_has_23_hours_of_level() -> None:
+    """29 March 2026 in Berlin: the clocks go forward after one hour."""
+    day = cycles("cycle | period_start | period_end\n0 | 2026-03-28T23:00 | 2026-03-29T22:00")
+    used = events("event_id | timestamp | size\nrise | 2026-03-29T01:00 | 23")
+    assert_rows(levels(used, day), "quantity\n21")
+
+
+def test_a_level_is_exact_to_the_microsecond_and_rounded_once() -> None:
+    third = cycles("cycle | period_start | period_end\n0 | 2026-01-01 | 2026-01-01T00:00:00.000003")
+    used = events("event_id | timestamp | size\na | 2026-01-01T00:00:00.000001 | 1")
+    assert_rows(levels(used, third), "quantity\n0.666666666667")
+    negative = used.with_columns(pl.col(column_of("number", "size")) * -1)
+    assert_rows(levels(negative, third), "quantity\n-0.666666666667")
+
+
+def test_a_level_of_the_largest_numbers_over_years_fits() -> None:
+    decade = cycles("cycle | period_start | period_end\n0 | 2026-01-01 | 2036-01-01")
+    most = "999999999999999.999999999999"
+    last = "2026-01-01T23:59:59.999999"
+    used = events(f"event_id | timestamp | size\na | 2026-01-01 | {most}\nb | {last} | {most}\nc | {last} | -{most}")
+    assert_rows(levels(used, decade), f"quantity\n{most}")
+
+
+def test_levels_that_are_too_large_are_refused_and_never_wrong() -> None:
+    largest = events("event_id | timestamp | size\na | 2026-01-01T23:59:59 | 999999999999999")
+    many = largest.join(pl.LazyFrame({"place": range(1_200_000)}), how="cross").drop("place")
+    with pytest.raises(pl.exceptions.ComputeError, match="overflow"):
+        levels(many, FOUR_DAYS).collect()
+
+
+def test_a_period_begins_with_nothing_unless_the_meter_carries_over() -> None:
+    periods = cycles(
+        """
+        cycle | period_start | period_end
+        0     | 2026-01-01   | 2026-01-03
+        1     | 2026-01-03   | 2026-01-05
+        2     | 2026-01-05   | 2026-01-07
+        """
+    )
+    used = events(
+        """
+        event_id | timestamp        | size
+        before   | 2025-12-01T00:00 | 10
+        rise     | 2026-01-02T00:00 | 2
+        fall     | 2026-01-04T00:00 | -4
+        """
+    )
+    shown = "cycle | quantity | events\n"
+    assert_rows(levels(used, periods), f"{shown} 0 | 1 | 1 \n 1 | -2 | 1 \n 2 | 0 | 0")
+    assert_rows(levels(used, periods, carry_over=True), f"{shown} 0 | 11 | 2 \n 1 | 10 | 3 \n 2 | 8 | 3")
+    assert_rows(levels(used, periods, "sum", carry_over=True), f"{shown} 0 | 12 | 2 \n 1 | 8 | 3 \n 2 | 8 | 3")
+    assert_rows(levels(used, periods, "last", carry_over=True), f"{shown} 0 | 2 | 2 \n 1 | -4 | 3 \n 2 | -4 | 3")
+    assert_rows(levels(used, periods, "unique", carry_over=True), f"{shown} 0 | 2 | 2 \n 1 | 3 | 3 \n 2 | 3 | 3")
+
+
+def test_a_level_is_cut_where_its_period_is_cut() -> None:
+    periods = cycles(
+        """
+        cycle | period_start     | period_end
+        0     | 2026-01-01T06:00 | 2026-01-01T12:00
+        1     | 2026-01-01T12:00 | 2026-01-02T00:00
+        """
+    )
+    used = events(
+        """
+        event_id | timestamp        | size
+        early    | 2026-01-01T03:00 | 5
+        inside   | 2026-01-01T09:00 | 2
+        boundary | 2026-01-01T12:00 | 4
+        """
+    )
+    assert_rows(levels(used, periods), "cycle | quantity \n 0 | 1 \n 1 | 4")
+    assert_rows(levels(used, periods, carry_over=True), "cycle | quantity \n 0 | 6 \n 1 | 11")
 
 
 # --- Whose an event is ------------------------------------------------------------------------------------------------
@@ -308,7 +504,7 @@ def test_the_customers_id_decides_then_the_senders_then_the_subscription() -> No
 
 # --- Periods ----------------------------------------------------------------------------------------------------------
 
-METERS = rows(Meters, "meter | aggregation\nm | sum", name="m", unit="unit", filter_json="{}", definition="d")
+METERS = meter_rows({"m": meter_of("sum")}).lazy()
 
 
 def january_of(customer: str) -> pl.LazyFrame:

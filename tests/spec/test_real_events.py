@@ -18,10 +18,11 @@ import pytest
 
 from meterhouse.catalog import Aggregation, Meter, Product, Settings
 from meterhouse.catalog.rows import meter_rows, product_rows
-from meterhouse.metering import combine, measure_daily
+from meterhouse.metering import combine, measure_daily, of_periods
 from meterhouse.money import round_minor
 from meterhouse.rating import charge, cover_included, rate
 from meterhouse.tables import Subscriptions, empty
+from meterhouse.tables.columns import INSTANT
 from tests.landed import Count, land, read_metadata, write_lines
 
 if TYPE_CHECKING:
@@ -308,11 +309,9 @@ def _no_cuts() -> pl.LazyFrame:
 
 
 def _combined(daily: pl.DataFrame, meters: dict[str, Meter], by: list[str]) -> Grouping:
-    states = (
-        daily.lazy()
-        .join(meter_rows(meters).lazy().select("meter", "aggregation"), on="meter")
-        .with_columns(month=pl.col("date").dt.strftime("%Y-%m"))
-    )
+    no_level = pl.lit(None, dtype=INSTANT)
+    monthly = daily.lazy().with_columns(month=pl.col("date").dt.strftime("%Y-%m"))
+    states = of_periods(monthly, meter_rows(meters).lazy(), no_level, no_level)
     found = combine(states, ["meter", *by]).collect()
     return {tuple(row[:-3]): Found(*row[-3:]) for row in found.iter_rows()}
 

@@ -19,9 +19,10 @@ import pytest
 from meterhouse.bill import Billed, Books, bill
 from meterhouse.catalog import read_people, read_project
 from meterhouse.invoicing import Numbering, billing_periods
-from meterhouse.metering import combine, cuts_within_days, measure_daily
+from meterhouse.metering import combine, cuts_within_days, measure_daily, of_periods
 from meterhouse.planning import clock_after, run
 from meterhouse.tables import CreditLedger, InvoiceLines, Invoices, Usage, empty
+from meterhouse.tables.columns import INSTANT
 from meterhouse.warehouse import Warehouse
 from tests.by_hand import bill_by_hand
 from tests.landed import Count, land, read_metadata
@@ -344,8 +345,9 @@ def _invoices(warehouse: Warehouse) -> pl.DataFrame:
 
 
 def _combined(warehouse: Warehouse, by: list[str]) -> pl.DataFrame:
-    meters = warehouse.scan("meters").select("meter", "aggregation")
-    return combine(warehouse.scan("usage_daily").join(meters, on="meter"), by).collect()
+    no_level = pl.lit(None, dtype=INSTANT)
+    states = of_periods(warehouse.scan("usage_daily"), warehouse.scan("meters"), no_level, no_level)
+    return combine(states, by).collect()
 
 
 def _assert_golden(shown: pl.DataFrame, name: str) -> None:

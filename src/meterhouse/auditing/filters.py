@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
-from meterhouse.catalog.filters import Clause, Filter
+from meterhouse.catalog.filters import Clause, Filter, Value
 from meterhouse.tables.properties import Kind, property_columns, without_column
 
 if TYPE_CHECKING:
@@ -78,16 +78,27 @@ def _clause(clause: Clause, held: Held) -> str:
     """One comparison; what is missing matches nothing, not even `ne` and `not_like`."""
     match clause.operator:
         case "like":
-            return f"coalesce(contains({held.as_text()}, {text_literal(_as_text(clause.value))}), false)"
+            return f"coalesce(contains({held.as_text()}, {text_literal(_as_text(clause.values()[0]))}), false)"
         case "not_like":
-            return f"coalesce(NOT contains({held.as_text()}, {text_literal(_as_text(clause.value))}), false)"
+            return f"coalesce(NOT contains({held.as_text()}, {text_literal(_as_text(clause.values()[0]))}), false)"
+        case "exists":
+            return f"(({held.as_text()}) IS NOT NULL)"
+        case "in":
+            return "(" + " OR ".join(_compared(value, held, "=") for value in clause.values()) + ")"
+        case "not_in":
+            some_differs = " OR ".join(_compared(value, held, "<>") for value in clause.values())
+            none_equals = " AND ".join(f"NOT {_compared(value, held, '=')}" for value in clause.values())
+            return f"(({some_differs}) AND {none_equals})"
         case _:
-            compare = _COMPARE[clause.operator]
-            kinds = [f"{column} {compare} {value}" for column, value in _comparable(clause.value, held)]
-            return f"coalesce({', '.join(kinds)}, false)"
+            return _compared(clause.values()[0], held, _COMPARE[clause.operator])
 
 
-def _comparable(value: str | bool | Decimal, held: Held) -> list[tuple[str, str]]:  # noqa: FBT001 - one of three types
+def _compared(value: Value, held: Held, compare: str) -> str:
+    kinds = [f"{column} {compare} {literal}" for column, literal in _comparable(value, held)]
+    return f"coalesce({', '.join(kinds)}, false)"
+
+
+def _comparable(value: Value, held: Held) -> list[tuple[str, str]]:
     """Which column compares with what. The first that is not null decides: an event holds a property in one of them."""
     text = (held.text, text_literal(_as_text(value)))
     match value:
@@ -101,7 +112,7 @@ def _comparable(value: str | bool | Decimal, held: Held) -> list[tuple[str, str]
             assert_never(value)
 
 
-def _as_text(value: str | bool | Decimal) -> str:  # noqa: FBT001 - one of three types
+def _as_text(value: Value) -> str:
     match value:
         case bool():
             return str(value).lower()

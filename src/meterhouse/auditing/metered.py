@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from duckdb.func import SPECIAL
 from duckdb.sqltypes import VARCHAR
 
-from meterhouse.auditing.filters import Properties, condition, text_literal
+from meterhouse.auditing.filters import Held, Properties, condition, text_literal
 from meterhouse.auditing.metadata import property_text
 from meterhouse.catalog.filters import read_filter
 
@@ -31,13 +31,14 @@ def create_views(connection: duckdb.DuckDBPyConnection) -> None:
     """Create `matched_events` and `filtered_events`: what meters count or skip, and what filters leave out."""
     properties = _properties(connection)
     meters = connection.execute(
-        "SELECT meter, aggregation, property, filter_json FROM meters ORDER BY meter"
+        "SELECT meter, aggregation, property, numeric_text, filter_json FROM meters ORDER BY meter"
     ).fetchall()
-    matched = [_matched("", "count", None, "false", properties)]
+    matched = [_matched("", "count", Held(), "false", numeric_text=False)]
     filtered = [_FILTERED.format(meter="''", condition="true")]
-    for meter, aggregation, property_name, filter_json in meters:
+    for meter, aggregation, property_name, numeric_text, filter_json in meters:
         rule = condition(read_filter(filter_json), properties)
-        matched.append(_matched(meter, aggregation, property_name, rule, properties))
+        held = properties.held(property_name) if property_name else Held()
+        matched.append(_matched(meter, aggregation, held, rule, numeric_text=numeric_text))
         filtered.append(_FILTERED.format(meter=text_literal(meter), condition=rule))
     for view, parts in (("matched_events", matched), ("filtered_events", filtered)):
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS " + "\nUNION ALL\n".join(parts)).fetchall()
@@ -53,14 +54,17 @@ def _properties(connection: duckdb.DuckDBPyConnection) -> Properties:
     return Properties((row[0] for row in columns), set(untyped))
 
 
-def _matched(meter: str, aggregation: str, property_name: str | None, rule: str, properties: Properties) -> str:
-    held = properties.held(property_name or "")
-    number, text, counted = held.number, "CAST(NULL AS VARCHAR)", f"({held.number}) IS NOT NULL"
-    if aggregation == "count":
-        number, counted = "CAST(1 AS DECIMAL(38, 12))", "true"
-    elif aggregation == "unique":
-        number, text = "CAST(NULL AS DECIMAL(38, 12))", held.as_text()
-        counted = f"({text}) IS NOT NULL"
+def _matched(meter: str, aggregation: str, held: Held, rule: str, *, numeric_text: bool) -> str:
+    text = Held().text
+    match aggregation:
+        case "count":
+            number, counted = "CAST(1 AS DECIMAL(38, 12))", "true"
+        case "unique":
+            number, text = Held().number, held.as_text()
+            counted = f"({text}) IS NOT NULL"
+        case _:
+            number = f"coalesce({held.number}, number_of_text({held.text}))" if numeric_text else held.number
+            counted = f"({number}) IS NOT NULL"
     return _MATCHED.format(
         meter=text_literal(meter),
         aggregation=text_literal(aggregation),

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
@@ -51,6 +51,22 @@ def explained(invalid: ValidationError, definition: type[BaseModel], content: ob
     faults = [fault for fault in invalid.errors() if not _follows_from_another(fault, invalid)]
     told = ((_place(fault, content), _in_words(fault, definition)) for fault in faults)
     return [f"{place}: {words}" if place else words for place, words in told]
+
+
+def refuse_synonyms(synonyms: Mapping[str, Iterable[str]]) -> Callable[[object], object]:
+    """A check that refuses what a name is called elsewhere, or a misspelled one, and says the name that is known."""
+    meant = {other: name for name, others in synonyms.items() for other in others}
+
+    def check(named: object) -> object:
+        if not isinstance(named, str) or named in synonyms:
+            return named
+        near = meant.get(named.lower()) or near_to(named.lower(), synonyms)
+        if near:
+            message = f"'{named}' is not known here; did you mean '{near}'?"
+            raise ValueError(message)
+        return named
+
+    return check
 
 
 def did_you_mean(named: str, known: Iterable[str]) -> str:

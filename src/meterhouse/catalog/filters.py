@@ -4,21 +4,64 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    model_validator,
+)
 
-Operator = Literal["eq", "ne", "gt", "gte", "lt", "lte", "like", "not_like"]
+from meterhouse.catalog.faults import refuse_synonyms
+
+Operator = Literal["eq", "ne", "gt", "gte", "lt", "lte", "like", "not_like", "in", "not_in", "exists"]
+
+Value: TypeAlias = str | bool | Decimal
+
+_SYNONYMS: Final = {
+    "eq": ("=", "==", "===", "is", "equal", "equals"),
+    "ne": ("!=", "<>", "neq", "not", "not_eq", "not_equal", "not_equals", "is_not"),
+    "gt": (">", "greater", "greater_than", "above", "after"),
+    "gte": (">=", "ge", "at_least", "greater_than_or_equal"),
+    "lt": ("<", "less", "less_than", "below", "before"),
+    "lte": ("<=", "le", "at_most", "less_than_or_equal"),
+    "like": ("contains", "includes", "ilike", "matches", "regex"),
+    "not_like": ("not_contains", "does_not_contain", "excludes"),
+    "in": ("any_of", "one_of", "is_in"),
+    "not_in": ("nin", "none_of", "is_not_in", "not in"),
+    "exists": ("has", "present", "is_set", "not_null", "is_not_null"),
+}
+"""What operators are called elsewhere."""
+
 
 FIXED_PROPERTIES: Final = ("name", "source", "timestamp")
 """Properties that are fields of the event itself and not of its metadata; `timestamp` is unix seconds."""
 
 _LONGEST_TEXT: Final = 1000
+_LONGEST_LIST: Final = 1000
 _NUMBER_LIMIT: Final = Decimal(10) ** 15
 _PLACES: Final = 12
 
 
-def _exact_value(value: object) -> str | bool | Decimal:
+def _exact_values(value: object) -> Value | tuple[Value, ...] | None:
+    """A filter's value, or a list of them for `in` and `not_in`."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple):
+        return _exact_value(value)
+    if not 0 < len(value) <= _LONGEST_LIST:
+        message = f"a list of values has 1 to {_LONGEST_LIST:,} of them; this has {len(value):,}"
+        raise ValueError(message)
+    return tuple(map(_exact_value, value))
+
+
+def _exact_value(value: object) -> Value:
     """A filter's value as one of three types; a number as Decimal, so that 1 and 1.0 are the same filter."""
     if isinstance(value, bool):
         return value
@@ -52,14 +95,14 @@ def _without_prefix(path: str) -> str:
     return property_name
 
 
-FilterValue = Annotated[str | bool | Decimal, PlainValidator(_exact_value)]
+FilterValue = Annotated[Value | tuple[Value, ...] | None, PlainValidator(_exact_values)]
 
 Property = Annotated[str, AfterValidator(_without_prefix)]
 """`name`, `source`, `timestamp`, or a path into the metadata, whose prefix `metadata.` is dropped (rule 2.1)."""
 
 
 class Clause(BaseModel):
-    """One comparison of one property, e.g. `model eq gpt-4`. A missing property matches nothing.
+    """One comparison of one property, e.g. `model eq gpt-4`. A missing property matches nothing, and null is missing.
 
     The type that the property has in the event decides how it is compared (rule 2.1): a number with a number as
     numbers; a text always as text, also with a number, so that `"9"` is greater than 150000. Have senders write a
@@ -69,10 +112,46 @@ class Clause(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     property: Property = Field(description="`name`, `source`, `timestamp`, or a path into the metadata.")
-    operator: Operator = Field(description="How to compare; `like` is 'contains', without wildcards.")
-    value: FilterValue = Field(
-        description="A text, a number, true or false. Put no quotes around what should compare as a number."
+    operator: Annotated[Operator, BeforeValidator(refuse_synonyms(_SYNONYMS))] = Field(
+        description="How to compare; `like` is 'contains', without wildcards; `exists` takes any text, number or flag."
     )
+    value: FilterValue = Field(
+        None,
+        description="A text, a number, true or false; a list of them for `in` and `not_in`; none for `exists`. Put no "
+        "quotes around what should compare as a number.",
+    )
+
+    @model_validator(mode="after")
+    def _value_fits_operator(self) -> Clause:
+        expected = _expected_value(self.operator, self.value)
+        if expected:
+            message = f"`{self.operator}` takes {expected}"
+            raise ValueError(message)
+        return self
+
+    def values(self) -> tuple[Value, ...]:
+        """The values to compare with: those of the list, the single one, or none."""
+        match self.value:
+            case None:
+                return ()
+            case tuple():
+                return self.value
+            case _:
+                return (self.value,)
+
+
+def _expected_value(operator: Operator, value: Value | tuple[Value, ...] | None) -> str:
+    """What a value should have been; empty where it is that."""
+    match operator:
+        case "exists":
+            return "" if value is None else "no `value`; leave it out"
+        case "in" | "not_in":
+            return "" if isinstance(value, tuple) else "a list as `value`, e.g. [gpt-4, gpt-5]"
+        case _:
+            if isinstance(value, tuple):
+                near = " To compare with several, use `in` or `not_in`." if operator in ("eq", "ne") else ""
+                return f"one `value`, not a list.{near}"
+            return "a `value`: a text, a number, true or false" if value is None else ""
 
 
 def _clause_or_filter(part: Any) -> str:  # noqa: ANN401 - whatever stands in the file
@@ -107,9 +186,20 @@ def read_filter(text: str) -> Filter:
 
 
 def _clause_json(clause: Clause) -> str:
+    written = ",".join(map(_value_json, clause.values()))
+    match clause.value:
+        case None:
+            value = ""
+        case tuple():
+            value = f',"value":[{written}]'
+        case _:
+            value = f',"value":{written}'
+    return f'{{"property":{_json(clause.property)},"operator":"{clause.operator}"{value}}}'
+
+
+def _value_json(value: Value) -> str:
     # Pydantic would write a number as text, so that `eq 5` and `eq "5"` could not be told apart any more.
-    value = number_text(clause.value) if isinstance(clause.value, Decimal) else _json(clause.value)
-    return f'{{"property":{_json(clause.property)},"operator":"{clause.operator}","value":{value}}}'
+    return number_text(value) if isinstance(value, Decimal) else _json(value)
 
 
 def number_text(number: Decimal) -> str:

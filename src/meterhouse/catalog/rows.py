@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import polars as pl
 
-from meterhouse.catalog.filters import filter_json
+from meterhouse.catalog.filters import filter_json, number_text
 from meterhouse.catalog.products import FixedPrice, Tier, TieredPrice, UnitPrice, unit_amount_minor, whole_minor
 from meterhouse.tables import Benefits, FixedPrices, MeteredPrices, Meters, Products, Tiers, schema_of
 
@@ -30,13 +30,29 @@ def meter_rows(meters: Mapping[str, Meter]) -> pl.DataFrame:
 
 
 def _meter_row(key: str, meter: Meter) -> dict[str, Any]:
+    aggregation = meter.aggregation
     measures = {
-        "aggregation": meter.aggregation.func,
-        "property": meter.aggregation.property,
+        "aggregation": aggregation.func,
+        "property": aggregation.property,
+        "percent": aggregation.percent,
+        "numeric_text": aggregation.numeric_text == "count",
+        "carry_over": aggregation.carry_over,
         "filter_json": filter_json(meter.matching()),
     }
-    definition = hashlib.sha256(json.dumps(measures).encode()).hexdigest()[:16]
-    return {"meter": key, "name": meter.name or key, "unit": meter.unit, **measures, "definition": definition}
+    return {
+        "meter": key,
+        "name": meter.name or key,
+        "unit": meter.unit.label,
+        "unit_multiplier": meter.unit.multiplier,
+        **measures,
+        "definition": _definition(measures),
+    }
+
+
+def _definition(measures: Mapping[str, object]) -> str:
+    """What a meter measures as one digest; what a new version of meterhouse can add changes none of those before."""
+    said = {name: value for name, value in measures.items() if value not in (None, False) or name == "property"}
+    return hashlib.sha256(json.dumps(said, default=number_text).encode()).hexdigest()[:16]
 
 
 def product_rows(products: Mapping[str, Product], currency: str) -> dict[str, pl.DataFrame]:

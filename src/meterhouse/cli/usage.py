@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
 
 import typer
 
@@ -87,7 +87,7 @@ def _measured(warehouse: Warehouse, states: pl.LazyFrame, by: By) -> pl.DataFram
     """One quantity per meter and group, with the engine's own combination of daily states."""
     import polars as pl
 
-    from meterhouse.metering import combine
+    from meterhouse.metering import combine, of_periods
 
     named: dict[By, list[pl.Expr]] = {
         "total": [],
@@ -95,8 +95,8 @@ def _measured(warehouse: Warehouse, states: pl.LazyFrame, by: By) -> pl.DataFram
         "day": [pl.col("date").alias("day")],
         "customer": [pl.col("customer_id")],
     }
-    meters = warehouse.scan("meters").select("meter", "unit", "aggregation")
-    grouped = states.with_columns(named[by]).join(meters, on="meter")
+    meters = warehouse.scan("meters")
+    grouped = of_periods(states.with_columns(named[by]), meters, *_bounds(by))
     keys = ["meter", *([] if by == "total" else ["customer_id" if by == "customer" else by]), "attributed"]
     found = combine(grouped, keys).join(meters.select("meter", "unit"), on="meter")
     if by == "customer":
@@ -114,6 +114,24 @@ def _measured(warehouse: Warehouse, states: pl.LazyFrame, by: By) -> pl.DataFram
         .sort([*order, "attributed"], descending=[*(False for _ in order), True])
         .collect()
     )
+
+
+def _bounds(by: By) -> tuple[pl.Expr, pl.Expr]:
+    """First instant of what a row is about, and first instant after it: a level is averaged over that time."""
+    import polars as pl
+
+    from meterhouse.tables.columns import INSTANT
+
+    day = pl.col("date").cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(INSTANT)
+    match by:
+        case "day":
+            return day, day.dt.offset_by("1d")
+        case "month":
+            return day.dt.truncate("1mo"), day.dt.truncate("1mo").dt.offset_by("1mo")
+        case "total" | "customer":
+            return day.min(), day.max().dt.offset_by("1d")
+        case _:
+            assert_never(by)
 
 
 def _columns(by: By) -> list[Column]:

@@ -14,6 +14,7 @@ from meterhouse.metering.slices import slice_events
 from meterhouse.metering.states import (
     LAST,
     LAST_TIMESTAMP,
+    OF_NOTHING,
     combine,
     kept_by,
     last_event,
@@ -35,6 +36,7 @@ _GROUP: Final = (*SENT_IDS, "date", "slice_start")
 _MATCHING: Final = "matching"
 _VALUE: Final = "value"
 _SHARED: Final = "_shared"
+_MEASURES: Final = ("aggregation", "percent", "carry_over", "definition")
 _SLICE: Final = ("date", "customer_id", "slice_start", "attributed")
 
 
@@ -110,16 +112,18 @@ def _of(meter: str, part: str) -> str:
 def measure_periods(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl.LazyFrame) -> pl.LazyFrame:
     """Quantities per subscription, cycle and meter (`usage`).
 
-    `periods` are rows of `billing_periods` with a column `meter`: what to measure in each.
+    `periods` are rows of `billing_periods` with a column `meter`: what to measure in each. A meter with `carry_over`
+    measures all that its customer did until the period's end.
     """
     key = ["subscription_id", "cycle", "meter"]
-    wanted = periods.join(meters.select("meter", "aggregation", "definition"), on="meter")
+    wanted = periods.join(meters.select("meter", *_MEASURES), on="meter")
     # An unattributed id may look like a customer's, but is not the customer (rule 1.5).
     known = usage_daily.filter("attributed")
     slices = wanted.join(known, on=["customer_id", "meter"]).filter(
-        pl.col("slice_start") >= pl.col("period_start"), pl.col("slice_start") < pl.col("period_end")
+        (pl.col("slice_start") >= pl.col("period_start")) | pl.col("carry_over"),
+        pl.col("slice_start") < pl.col("period_end"),
     )
-    nothing = pl.when(pl.col("aggregation").is_in(["count", "sum", "unique"])).then(pl.lit(0, dtype=QUANTITY))
+    nothing = pl.when(pl.col("aggregation").is_in(OF_NOTHING)).then(pl.lit(0, dtype=QUANTITY))
     usage = wanted.join(combine(slices, key), on=key, how="left").with_columns(
         # A group of events that were all skipped has no quantity of its own either.
         quantity=pl.coalesce("quantity", nothing),

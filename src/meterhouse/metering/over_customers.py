@@ -8,6 +8,7 @@ import polars as pl
 
 from meterhouse.catalog.meters import Aggregation
 from meterhouse.metering.states import combine, state, unfold
+from meterhouse.tables.columns import QUANTITY
 
 _PERIOD: Final = ["meter", "period_start", "period_end"]
 
@@ -25,6 +26,11 @@ def measure_over_customers(
         .with_columns(used=True)
         .group_by(_PERIOD)
         .agg(**state(aggregation, pl.col("quantity"), pl.col("used")))
-        .with_columns(aggregation=pl.lit(function))
+        .with_columns(
+            aggregation=pl.lit(function),
+            percent=pl.lit(None, dtype=QUANTITY),
+            date=pl.col("period_start").dt.date(),
+            slice_start=pl.col("period_start"),
+        )
     )
     return combine(unfold(states), _PERIOD).select(*_PERIOD, "quantity")

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 import polars as pl
 
+from meterhouse.metering.levels import LEVEL, level_over_period, level_states, mean_level
+from meterhouse.metering.numeric_text import number_of_text
+from meterhouse.metering.parts import exact_sum, from_parts, parts_of
 from meterhouse.tables.columns import INSTANT, QUANTITY
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-    from meterhouse.catalog.meters import Aggregation
+    from meterhouse.catalog.meters import Aggregation, Function
     from meterhouse.metering.operands import EventProperties
 
-_ONE_PART: Final = pl.lit("0.000000000001").cast(QUANTITY)
 _MOST_EVENTS: Final = pl.Decimal(10, 0)
 """Fewer than 10^10 events in one quantity, a tenth of what has room."""
 
 KINDS: Final[dict[str, pl.DataType]] = {
     "sum": QUANTITY,
+    **dict.fromkeys(LEVEL, QUANTITY),
     "min": QUANTITY,
     "max": QUANTITY,
     "last": QUANTITY,
@@ -32,6 +35,7 @@ KINDS: Final[dict[str, pl.DataType]] = {
     "last_event_id": pl.String(),
     "last_source": pl.String(),
     "distinct_values": pl.List(pl.String()),
+    "sorted_values": pl.List(QUANTITY),
 }
 """Columns that states have beside `events` and `skipped`: an aggregation keeps some, the others are null."""
 
@@ -49,15 +53,42 @@ _LAST_ORDER: Final = {
 """What decides which event is last, in this order, and the events' columns for it."""
 
 
+_KEPT: Final[dict[Function, tuple[str, ...]]] = {
+    "count": (),
+    "sum": ("sum",),
+    "avg": ("sum",),
+    "min": ("min",),
+    "max": ("max",),
+    "unique": ("distinct_values",),
+    "last": ("last", *_LAST_ORDER),
+    "weighted_sum": ("sum", *LEVEL),
+    "percentile": ("sorted_values",),
+}
+
+_LISTS: Final = ("distinct_values", "sorted_values")
+
+OF_NOTHING: Final = ("count", "sum", "unique", "weighted_sum")
+"""Aggregations whose quantity of no events is 0; the others have none."""
+
+_LEAST_PERCENT: Final = 10**6
+"""Parts of 10^-12 in the smallest step of a percent."""
+
+
 def value_of(aggregation: Aggregation, properties: EventProperties) -> pl.Expr:
     """The value that an event brings; null where it is missing or of the wrong type, so that the event is skipped."""
     if aggregation.property is None:
         return pl.lit(1, dtype=QUANTITY)
     operands = properties.operands(aggregation.property)
-    return operands.as_text() if aggregation.func == "unique" else operands.number
+    if aggregation.func == "unique":
+        return operands.as_text()
+    if aggregation.numeric_text == "count":
+        return pl.coalesce(operands.number, number_of_text(operands.text))
+    return operands.number
 
 
-def state(aggregation: Aggregation, value: pl.Expr, matching: pl.Expr) -> dict[str, pl.Expr]:
+def state(  # noqa: PLR0911 - one for each aggregation
+    aggregation: Aggregation, value: pl.Expr, matching: pl.Expr
+) -> dict[str, pl.Expr]:
     """The state of a group of events, by column; `unfold` makes `KINDS` of it. For `last` only the time: `last_event`.
 
     `matching` says which events count or are skipped, and `value` is null in all others, so that many meters are
@@ -78,6 +109,10 @@ def state(aggregation: Aggregation, value: pl.Expr, matching: pl.Expr) -> dict[s
             return counted | {"distinct_values": value.unique()}
         case "last":
             return counted | {LAST_TIMESTAMP: pl.when(value.is_not_null()).then("timestamp").max()}
+        case "weighted_sum":
+            return counted | {"sum": value.sum(), **level_states(value)}
+        case "percentile":
+            return counted | {"sorted_values": value.drop_nulls()}
         case _:
             assert_never(aggregation.func)
 
@@ -87,31 +122,21 @@ def last_event(value: pl.Expr) -> pl.Expr:
     return _last({"last": value} | {name: pl.col(of) for name, of in _LAST_ORDER.items()})
 
 
-def kept_by(aggregation: Aggregation) -> set[str]:
+def kept_by(aggregation: Aggregation) -> tuple[str, ...]:
     """Columns of `KINDS` that the aggregation keeps."""
-    match aggregation.func:
-        case "count":
-            return set()
-        case "sum" | "avg":
-            return {"sum"}
-        case "min" | "max":
-            return {aggregation.func}
-        case "unique":
-            return {"distinct_values"}
-        case "last":
-            return {"last", *_LAST_ORDER}
-        case _:
-            assert_never(aggregation.func)
+    return _KEPT[aggregation.func]
 
 
 def merged(kept: Container[str] = KINDS) -> dict[str, pl.Expr]:
     """The state of a group of states, of the columns that are kept; `unfold` makes `KINDS` of it."""
-    distinct = pl.col("distinct_values").explode(empty_as_null=False).unique()
+    lists = {name: pl.col(name).explode(empty_as_null=False) for name in _LISTS}
     states = {
         "sum": pl.col("sum").sum(),
+        **{name: exact_sum(pl.col(name)) for name in LEVEL},
         "min": pl.col("min").min(),
         "max": pl.col("max").max(),
-        "distinct_values": distinct,
+        "distinct_values": lists["distinct_values"].unique(),
+        "sorted_values": lists["sorted_values"].drop_nulls(),
     }
     return {
         "events": pl.col("events").sum(),
@@ -127,17 +152,27 @@ def unfold(states: pl.LazyFrame) -> pl.LazyFrame:
     if LAST in present:
         return unfold(states.unnest(LAST))
     lacking = [pl.lit(None, dtype).alias(name) for name, dtype in KINDS.items() if name not in present]
-    lists = [pl.col(name).list.drop_nulls().list.sort() for name in present if name == "distinct_values"]
+    lists = [pl.col(name).list.drop_nulls().list.sort() for name in present if name in _LISTS]
     return states.with_columns(*lacking, *lists)
+
+
+def of_periods(states: pl.LazyFrame, meters: pl.LazyFrame, start: pl.Expr, end: pl.Expr) -> pl.LazyFrame:
+    """Daily states with what `combine` asks for: what their meters (`Meters`) say, and the bounds of a period."""
+    return states.join(meters.select("meter", "aggregation", "percent"), on="meter").with_columns(
+        period_start=start, period_end=end
+    )
 
 
 def combine(states: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     """Merge states into one quantity per group: `by`, `quantity`, `events`, `skipped`.
 
-    Expects a column `aggregation`, the same throughout a group. No events: 0, except that max, min, avg and last
-    of nothing have no quantity (null). Raises where 10^10 events or more are in one group.
+    Expects columns `aggregation` and `percent` of the meter, and `period_start` and `period_end`, over which a level is
+    averaged (null will do for other aggregations): each the same throughout a group. `of_periods` adds them. States
+    from before the period count as if they had come at its start. No events: 0, except that max, min, avg, last and
+    percentile of nothing have no quantity (null). Raises where 10^10 events or more are in one group.
     """
-    merged_states = unfold(states.group_by(by).agg(aggregation=pl.col("aggregation").first(), **merged()))
+    of_meter = pl.col("aggregation", "percent").first()
+    merged_states = unfold(states.group_by(by).agg(of_meter, *level_over_period(), **merged(KINDS.keys() - {*LEVEL})))
     events = pl.col("events").cast(_MOST_EVENTS).cast(QUANTITY)
     chosen = {
         "count": events,
@@ -147,6 +182,8 @@ def combine(states: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
         "avg": _exact_mean(pl.col("sum"), pl.col("events")),
         "last": pl.col("last"),
         "unique": pl.col("distinct_values").list.len().cast(QUANTITY),
+        "weighted_sum": mean_level(),
+        "percentile": _nearest_rank(pl.col("sorted_values"), pl.col("percent")),
     }
     quantity = pl.coalesce(
         # The count is looked at in every group: that of a sum says whether the sum can have overflowed.
@@ -169,11 +206,18 @@ def _last(kept: dict[str, pl.Expr]) -> pl.Expr:
 
 
 def _exact_mean(total: pl.Expr, events: pl.Expr) -> pl.Expr:
-    """Sum / events to 12 places, half away from zero; null without events.
-
-    In whole numbers of the 12th place, since dividing decimals would round on its own terms.
-    """
-    parts = total.to_physical()
+    """Sum / events to 12 places, half away from zero; null without events."""
+    parts = parts_of(total)
     count = pl.when(events > 0).then(events).cast(pl.Int128)
-    rounded = parts.sign() * ((2 * parts.abs() + count) // (2 * count))
-    return rounded.cast(pl.Decimal(38, 0)) * _ONE_PART
+    return from_parts(parts.sign() * ((2 * parts.abs() + count) // (2 * count)))
+
+
+def _nearest_rank(values: pl.Expr, percent: pl.Expr) -> pl.Expr:
+    """The least of the sorted values that so many percent of them do not exceed; null without values.
+
+    A value that was there, and none in between: of 100 samples, the 95th percentile leaves the 5 highest unbilled.
+    """
+    steps = parts_of(percent) // _LEAST_PERCENT
+    whole = 100 * 10**12 // _LEAST_PERCENT
+    rank = (steps * values.list.len().cast(pl.Int128) + whole - 1) // whole
+    return values.list.get((rank - 1).cast(pl.Int64), null_on_oob=True)

@@ -13,11 +13,17 @@ class Meters(dy.Schema):
 
     meter = column.identifier("The meter.", key=True)
     name = column.text("What it is called on an invoice.")
-    unit = column.text("How its quantities are shown.")
-    aggregation = column.text("`count`, `sum`, `max`, `min`, `avg`, `unique` or `last` (rule 2.2).")
+    unit = column.text("What one of its quantity is called.")
+    unit_multiplier = column.quantity("For how many prices are shown; changes no amount (rule 2.4).")
+    aggregation = column.text(
+        "`count`, `sum`, `max`, `min`, `avg`, `unique`, `last`, `weighted_sum` or `percentile` (rule 2.2)."
+    )
     property = column.text("The property aggregated; null for `count`.", nullable=True)
+    percent = column.quantity("Of `percentile`: part of the values at or below the quantity.", nullable=True)
+    numeric_text = column.flag("Text spelled as a number counts as that number (rule 1.7).")
+    carry_over = column.flag("A period begins with what all earlier ones left.")
     filter_json = column.text("Which events count, as canonical JSON (rule 2.1).")
-    definition = column.identifier("Digest of aggregation, property and filter: what the meter measures.")
+    definition = column.identifier("Digest of aggregation, its options, property and filter: what the meter measures.")
 
 
 class Customers(dy.Schema):

@@ -35,6 +35,12 @@ class UsageDaily(dy.Schema):
     events = column.count("Events that matched the filter and counted.")
     skipped = column.count("Events that matched, but whose value is missing or of the wrong type (rule 2.2).")
     sum = column.quantity("Sum of the values.", nullable=True)
+    sum_by_seconds = column.quantity(
+        "Sum of each value x the whole seconds from the day's start to its event; for `weighted_sum`.", nullable=True
+    )
+    sum_by_microseconds = column.quantity(
+        "Sum of each value x the microseconds of its event beyond the whole second; for `weighted_sum`.", nullable=True
+    )
     min = column.quantity("Least value.", nullable=True)
     max = column.quantity("Greatest value.", nullable=True)
     last = column.quantity("Value of the last event.", nullable=True)
@@ -44,6 +50,9 @@ class UsageDaily(dy.Schema):
     last_source = column.identifier("Its source.", nullable=True)
     distinct_values = dy.List(
         dy.String(), nullable=True, description="The distinct values as text, sorted; for `unique`."
+    )
+    sorted_values = dy.List(
+        dy.Decimal(38, 12), nullable=True, description="Every value, sorted, equal ones as often; for `percentile`."
     )
 
 
@@ -59,7 +68,9 @@ class Usage(dy.Schema):
     definition = column.identifier(
         "Of the meter that measured it; null where the catalog had it no more.", nullable=True
     )
-    quantity = column.quantity("The quantity; null where max, min, avg or last had no event.", nullable=True)
+    quantity = column.quantity(
+        "The quantity; null where max, min, avg, last or percentile had no event.", nullable=True
+    )
     events = column.count("Events counted.")
     skipped = column.count("Events skipped.")
 

@@ -107,12 +107,17 @@ def _is_property(column: str, dtype: pl.DataType) -> bool:
     )
 
 
+def inner_type(dtype: pl.List) -> pl.DataType:
+    """What a list is of; Polars lets it be named by its class alone."""
+    return dtype.inner if isinstance(dtype.inner, pl.DataType) else dtype.inner()
+
+
 def delta_type(dtype: pl.DataType) -> PrimitiveType | ArrayType:
     """A type as Delta names it."""
     if isinstance(dtype, pl.Decimal):
         return PrimitiveType(f"decimal({dtype.precision},{dtype.scale})")
-    if dtype == pl.List(pl.String()):
-        return ArrayType(PrimitiveType("string"), contains_null=True)
+    if isinstance(dtype, pl.List):
+        return ArrayType(delta_type(inner_type(dtype)), contains_null=True)
     return PrimitiveType(_DELTA_NAMES[dtype])
 
 

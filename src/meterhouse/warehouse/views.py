@@ -16,6 +16,7 @@ import polars as pl
 from meterhouse.money import currencies
 from meterhouse.tables import WAREHOUSE
 from meterhouse.tables.columns import INSTANT
+from meterhouse.warehouse.layout import inner_type
 from meterhouse.warehouse.store import Warehouse
 
 _TYPES: Final[dict[pl.DataType, str]] = {
@@ -24,7 +25,6 @@ _TYPES: Final[dict[pl.DataType, str]] = {
     pl.Boolean(): "BOOLEAN",
     pl.Date(): "DATE",
     INSTANT: "TIMESTAMPTZ",
-    pl.List(pl.String()): "VARCHAR[]",
 }
 
 
@@ -83,6 +83,8 @@ def _currencies() -> str:
 
 
 def _type(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.List):
+        return f"{_type(inner_type(dtype))}[]"
     return f"DECIMAL({dtype.precision}, {dtype.scale})" if isinstance(dtype, pl.Decimal) else _TYPES[dtype]
 
 

@@ -1,23 +1,45 @@
 -- The usage of every stored cycle and meter, straight from the events. A table, since two checks read it.
 CREATE OR REPLACE TEMP TABLE usage_again AS
+WITH used AS (
+    SELECT
+        u.subscription_id, u.cycle, u.meter, m.aggregation, m.percent,
+        epoch_us(u.period_end) - epoch_us(u.period_start) AS length,
+        -- How long what the event changed was so within the period; what came before it was so from its start.
+        epoch_us(u.period_end) - epoch_us(greatest(e.timestamp, u.period_start)) AS lasted,
+        e.counted, e.number, e.text, e.moment
+    FROM usage AS u
+    JOIN meters AS m USING (meter)
+    LEFT JOIN matched_events AS e
+        ON e.meter = u.meter AND e.customer_id = u.customer_id AND e.attributed
+        AND (e.timestamp >= u.period_start OR m.carry_over) AND e.timestamp < u.period_end
+),
+summed AS (
+    SELECT
+        subscription_id, cycle, meter, aggregation, percent, length,
+        count(*) FILTER (counted) AS events,
+        count(*) FILTER (NOT counted) AS skipped,
+        sum(number) AS total,
+        min(number) AS least,
+        max(number) AS greatest,
+        count(DISTINCT text) AS distinct_texts,
+        arg_max(number, moment) FILTER (aggregation = 'last' AND counted) AS latest,
+        list_sort(list(number) FILTER (aggregation = 'percentile' AND counted)) AS sorted,
+        coalesce(sum(parts(number) * (lasted // 1000000)) FILTER (aggregation = 'weighted_sum'), 0) AS by_seconds,
+        coalesce(sum(parts(number) * (lasted % 1000000)) FILTER (aggregation = 'weighted_sum'), 0) AS by_microseconds
+    FROM used
+    GROUP BY ALL
+)
 SELECT
-    u.subscription_id,
-    u.cycle,
-    u.meter,
-    count(*) FILTER (e.counted) AS events,
-    count(*) FILTER (NOT e.counted) AS skipped,
-    CASE any_value(m.aggregation)
-        WHEN 'count' THEN CAST(count(*) FILTER (e.counted) AS DECIMAL(38, 12))
-        WHEN 'sum' THEN coalesce(sum(e.number), 0)
-        WHEN 'min' THEN min(e.number)
-        WHEN 'max' THEN max(e.number)
-        WHEN 'avg' THEN mean(sum(e.number), count(e.number))
-        WHEN 'last' THEN arg_max(e.number, e.moment) FILTER (e.aggregation = 'last' AND e.counted)
-        WHEN 'unique' THEN CAST(count(DISTINCT e.text) AS DECIMAL(38, 12))
+    subscription_id, cycle, meter, events, skipped,
+    CASE aggregation
+        WHEN 'count' THEN CAST(events AS DECIMAL(38, 12))
+        WHEN 'sum' THEN coalesce(total, 0)
+        WHEN 'min' THEN least
+        WHEN 'max' THEN greatest
+        WHEN 'avg' THEN mean(total, events)
+        WHEN 'last' THEN latest
+        WHEN 'unique' THEN CAST(distinct_texts AS DECIMAL(38, 12))
+        WHEN 'weighted_sum' THEN mean_level(by_seconds, by_microseconds, length)
+        WHEN 'percentile' THEN nearest_rank(sorted, percent)
     END AS quantity
-FROM usage AS u
-JOIN meters AS m USING (meter)
-LEFT JOIN matched_events AS e
-    ON e.meter = u.meter AND e.customer_id = u.customer_id AND e.attributed
-    AND e.timestamp >= u.period_start AND e.timestamp < u.period_end
-GROUP BY u.subscription_id, u.cycle, u.meter;
+FROM summed;

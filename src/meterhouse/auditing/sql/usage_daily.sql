@@ -11,7 +11,8 @@ sliced AS (
         e.*,
         coalesce(
             list_max(list_filter(c.bounds, lambda bound: bound <= e.timestamp)), CAST(e.date AS TIMESTAMPTZ)
-        ) AS slice_start
+        ) AS slice_start,
+        epoch_us(e.timestamp) - epoch_us(CAST(e.date AS TIMESTAMPTZ)) AS since_midnight
     FROM matched_events AS e LEFT JOIN cuts AS c ON e.attributed AND c.customer_id = e.customer_id AND c.date = e.date
 ),
 again AS (
@@ -19,13 +20,22 @@ again AS (
         meter, customer_id, date, slice_start, attributed,
         count(*) FILTER (counted) AS events,
         count(*) FILTER (NOT counted) AS skipped,
-        CASE WHEN aggregation IN ('sum', 'avg') THEN coalesce(sum(number), 0) END AS "sum",
+        CASE WHEN aggregation IN ('sum', 'avg', 'weighted_sum') THEN coalesce(sum(number), 0) END AS "sum",
+        CASE
+            WHEN aggregation = 'weighted_sum' THEN coalesce(sum(number * CAST(since_midnight // 1000000 AS DECIMAL(5, 0))), 0)
+        END AS sum_by_seconds,
+        CASE
+            WHEN aggregation = 'weighted_sum' THEN coalesce(sum(number * CAST(since_midnight % 1000000 AS DECIMAL(6, 0))), 0)
+        END AS sum_by_microseconds,
         CASE WHEN aggregation = 'min' THEN min(number) END AS "min",
         CASE WHEN aggregation = 'max' THEN max(number) END AS "max",
         max({'moment': moment, 'number': number}) FILTER (aggregation = 'last' AND counted) AS last_event,
         CASE
             WHEN aggregation = 'unique' THEN coalesce(list_sort(list(DISTINCT text) FILTER (text IS NOT NULL)), [])
-        END AS distinct_values
+        END AS distinct_values,
+        CASE
+            WHEN aggregation = 'percentile' THEN coalesce(list_sort(list(number) FILTER (counted)), [])
+        END AS sorted_values
     FROM sliced
     GROUP BY meter, aggregation, customer_id, date, slice_start, attributed
 ),
@@ -34,13 +44,15 @@ compared AS (
         meter, customer_id, date, slice_start, attributed,
         s.events AS stored_events, a.events,
         s.skipped AS stored_skipped, a.skipped,
-        {'sum': s."sum", 'min': s."min", 'max': s."max", 'last': s."last", 'last_timestamp': s.last_timestamp,
+        {'sum': s."sum", 'sum_by_seconds': s.sum_by_seconds, 'sum_by_microseconds': s.sum_by_microseconds,
+            'min': s."min", 'max': s."max", 'last': s."last", 'last_timestamp': s.last_timestamp,
             'last_received_at': s.last_received_at, 'last_event_id': s.last_event_id, 'last_source': s.last_source,
-            'distinct_values': s.distinct_values} AS stored_state,
-        {'sum': a."sum", 'min': a."min", 'max': a."max", 'last': a.last_event.number,
+            'distinct_values': s.distinct_values, 'sorted_values': s.sorted_values} AS stored_state,
+        {'sum': a."sum", 'sum_by_seconds': a.sum_by_seconds, 'sum_by_microseconds': a.sum_by_microseconds,
+            'min': a."min", 'max': a."max", 'last': a.last_event.number,
             'last_timestamp': a.last_event.moment.timestamp, 'last_received_at': a.last_event.moment.received_at,
             'last_event_id': a.last_event.moment.event_id, 'last_source': a.last_event.moment.source,
-            'distinct_values': a.distinct_values} AS state
+            'distinct_values': a.distinct_values, 'sorted_values': a.sorted_values} AS state
     FROM (FROM usage_daily WHERE is_metered(date)) AS s FULL JOIN again AS a USING (meter, customer_id, date, slice_start, attributed)
 )
 SELECT
