@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -21,10 +21,10 @@ from meterhouse.metering import (
     matches,
     measure_daily,
     measure_periods,
-    of_periods,
+    of_days,
 )
 from meterhouse.tables import BillingPeriods, Customers, Events, Subscriptions, empty
-from meterhouse.tables.columns import INSTANT, QUANTITY
+from meterhouse.tables.columns import QUANTITY
 from meterhouse.tables.properties import TYPES, column_of
 from tests.records import event, read
 from tests.tables import assert_rows, rows
@@ -53,9 +53,7 @@ SUBSCRIPTIONS = rows(
     timezone="UTC",
 )
 NO_CUTS = cuts_within_days(empty(BillingPeriods))
-JANUARY = [
-    pl.lit(instant).cast(INSTANT) for instant in (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
-]
+JANUARY = [pl.lit(date(2026, 1, day)) for day in (1, 31)]
 
 
 def events(text: str) -> pl.LazyFrame:
@@ -234,7 +232,7 @@ def total(function: str, of: pl.LazyFrame, **options: Any) -> pl.LazyFrame:
     """Quantity over January, through daily states."""
     meters = {"m": meter_of(function, **options)}
     daily = measure_daily(of, meters, CUSTOMERS, SUBSCRIPTIONS, NO_CUTS)
-    return combine(of_periods(daily, meter_rows(meters).lazy(), *JANUARY), ["meter"])
+    return combine(of_days(daily, meter_rows(meters).lazy(), *JANUARY), ["meter"])
 
 
 MIXED = events(
@@ -364,7 +362,7 @@ def test_states_of_days_combine_to_the_whole() -> None:
     daily = measure_daily(MIXED, {"m": meter_of("unique")}, CUSTOMERS, SUBSCRIPTIONS, NO_CUTS)
     distinct = daily.select("date", text=pl.col("distinct_values").list.join(" "))
     assert_rows(distinct.filter(pl.col("text") != ""), "date | text\n2026-01-01 | 1.5\n2026-01-02 | -4 1.5 true")
-    by_day = combine(of_periods(daily, meter_rows({"m": meter_of("unique")}).lazy(), *JANUARY), ["date"])
+    by_day = combine(of_days(daily, meter_rows({"m": meter_of("unique")}).lazy(), *JANUARY), ["date"])
     assert_rows(by_day, "date | quantity\n2026-01-01 | 1\n2026-01-02 | 3\n2026-01-03 | 0")
 
 

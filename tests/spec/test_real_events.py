@@ -18,11 +18,10 @@ import pytest
 
 from meterhouse.catalog import Aggregation, Meter, Product, Settings
 from meterhouse.catalog.rows import meter_rows, product_rows
-from meterhouse.metering import combine, measure_daily, of_periods
+from meterhouse.metering import combine, measure_daily, of_days
 from meterhouse.money import round_minor
 from meterhouse.rating import charge, cover_included, rate
 from meterhouse.tables import Subscriptions, empty
-from meterhouse.tables.columns import INSTANT
 from tests.landed import Count, land, read_metadata, write_lines
 
 if TYPE_CHECKING:
@@ -309,9 +308,9 @@ def _no_cuts() -> pl.LazyFrame:
 
 
 def _combined(daily: pl.DataFrame, meters: dict[str, Meter], by: list[str]) -> Grouping:
-    no_level = pl.lit(None, dtype=INSTANT)
+    day = pl.col("date")
     monthly = daily.lazy().with_columns(month=pl.col("date").dt.strftime("%Y-%m"))
-    states = of_periods(monthly, meter_rows(meters).lazy(), no_level, no_level)
+    states = of_days(monthly, meter_rows(meters).lazy(), day.min(), day.max())
     found = combine(states, ["meter", *by]).collect()
     return {tuple(row[:-3]): Found(*row[-3:]) for row in found.iter_rows()}
 

@@ -19,10 +19,9 @@ import pytest
 from meterhouse.bill import Billed, Books, bill
 from meterhouse.catalog import read_people, read_project
 from meterhouse.invoicing import Numbering, billing_periods
-from meterhouse.metering import combine, cuts_within_days, measure_daily, of_periods
+from meterhouse.metering import combine, cuts_within_days, measure_daily, of_days
 from meterhouse.planning import clock_after, run
 from meterhouse.tables import CreditLedger, InvoiceLines, Invoices, Usage, empty
-from meterhouse.tables.columns import INSTANT
 from meterhouse.warehouse import Warehouse
 from tests.by_hand import bill_by_hand
 from tests.landed import Count, land, read_metadata
@@ -345,8 +344,8 @@ def _invoices(warehouse: Warehouse) -> pl.DataFrame:
 
 
 def _combined(warehouse: Warehouse, by: list[str]) -> pl.DataFrame:
-    no_level = pl.lit(None, dtype=INSTANT)
-    states = of_periods(warehouse.scan("usage_daily"), warehouse.scan("meters"), no_level, no_level)
+    day = pl.col("date")
+    states = of_days(warehouse.scan("usage_daily"), warehouse.scan("meters"), day.min(), day.max())
     return combine(states, by).collect()
 
 

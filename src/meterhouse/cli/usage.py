@@ -87,7 +87,7 @@ def _measured(warehouse: Warehouse, states: pl.LazyFrame, by: By) -> pl.DataFram
     """One quantity per meter and group, with the engine's own combination of daily states."""
     import polars as pl
 
-    from meterhouse.metering import combine, of_periods
+    from meterhouse.metering import combine, of_days
 
     named: dict[By, list[pl.Expr]] = {
         "total": [],
@@ -96,7 +96,7 @@ def _measured(warehouse: Warehouse, states: pl.LazyFrame, by: By) -> pl.DataFram
         "customer": [pl.col("customer_id")],
     }
     meters = warehouse.scan("meters")
-    grouped = of_periods(states.with_columns(named[by]), meters, *_bounds(by))
+    grouped = of_days(states.with_columns(named[by]), meters, *_days(by))
     keys = ["meter", *([] if by == "total" else ["customer_id" if by == "customer" else by]), "attributed"]
     found = combine(grouped, keys).join(meters.select("meter", "unit"), on="meter")
     if by == "customer":
@@ -116,20 +116,18 @@ def _measured(warehouse: Warehouse, states: pl.LazyFrame, by: By) -> pl.DataFram
     )
 
 
-def _bounds(by: By) -> tuple[pl.Expr, pl.Expr]:
-    """First instant of what a row is about, and first instant after it: a level is averaged over that time."""
+def _days(by: By) -> tuple[pl.Expr, pl.Expr]:
+    """First and last day of what a row is about: a level is averaged over them."""
     import polars as pl
 
-    from meterhouse.tables.columns import INSTANT
-
-    day = pl.col("date").cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(INSTANT)
+    day = pl.col("date")
     match by:
         case "day":
-            return day, day.dt.offset_by("1d")
+            return day, day
         case "month":
-            return day.dt.truncate("1mo"), day.dt.truncate("1mo").dt.offset_by("1mo")
+            return day.dt.month_start(), day.dt.month_end()
         case "total" | "customer":
-            return day.min(), day.max().dt.offset_by("1d")
+            return day.min(), day.max()
         case _:
             assert_never(by)
 

@@ -13,6 +13,7 @@ import polars as pl
 from meterhouse.metering.levels import LEVEL, level_over_period, level_states, mean_level
 from meterhouse.metering.numeric_text import number_of_text
 from meterhouse.metering.parts import exact_sum, from_parts, parts_of
+from meterhouse.metering.slices import midnight
 from meterhouse.tables.columns import INSTANT, QUANTITY
 
 if TYPE_CHECKING:
@@ -156,10 +157,10 @@ def unfold(states: pl.LazyFrame) -> pl.LazyFrame:
     return states.with_columns(*lacking, *lists)
 
 
-def of_periods(states: pl.LazyFrame, meters: pl.LazyFrame, start: pl.Expr, end: pl.Expr) -> pl.LazyFrame:
-    """Daily states with what `combine` asks for: what their meters (`Meters`) say, and the bounds of a period."""
+def of_days(states: pl.LazyFrame, meters: pl.LazyFrame, first: pl.Expr, last: pl.Expr) -> pl.LazyFrame:
+    """Daily states with what `combine` asks for: what their meters (`Meters`) say, and a period of whole days."""
     return states.join(meters.select("meter", "aggregation", "percent"), on="meter").with_columns(
-        period_start=start, period_end=end
+        period_start=midnight(first), period_end=midnight(last.dt.offset_by("1d"))
     )
 
 
@@ -167,7 +168,7 @@ def combine(states: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     """Merge states into one quantity per group: `by`, `quantity`, `events`, `skipped`.
 
     Expects columns `aggregation` and `percent` of the meter, and `period_start` and `period_end`, over which a level is
-    averaged (null will do for other aggregations): each the same throughout a group. `of_periods` adds them. States
+    averaged (null will do for other aggregations): each the same throughout a group. `of_days` adds them. States
     from before the period count as if they had come at its start. No events: 0, except that max, min, avg, last and
     percentile of nothing have no quantity (null). Raises where 10^10 events or more are in one group.
     """

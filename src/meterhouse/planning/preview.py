@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from meterhouse.catalog.rows import meter_rows
-from meterhouse.metering import EventProperties, attribute, combine, matches, measure_daily, skip_reason, value_of
+from meterhouse.metering import (
+    EventProperties,
+    attribute,
+    combine,
+    matches,
+    measure_daily,
+    of_days,
+    skip_reason,
+    value_of,
+)
 from meterhouse.planning.definitions import read_definitions
 from meterhouse.planning.events import counting_events
 from meterhouse.planning.meter_check import MeterFinding, compare_meters
@@ -124,8 +133,9 @@ def _skipped(matched: pl.LazyFrame, meter: Meter, properties: EventProperties) -
 
 def _quantities(states: pl.LazyFrame, meters: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     """`by`, quantity, events, skipped."""
-    defined = meters.lazy().drop("name", "unit")
-    return combine(states.join(defined, on="meter"), by).collect()
+    day = pl.col("date")
+    days = (day, day) if "date" in by else (day.min(), day.max())
+    return combine(of_days(states, meters.lazy(), *days), by).collect()
 
 
 def _by_customer(states: pl.LazyFrame, meters: pl.DataFrame, customers: pl.LazyFrame) -> pl.DataFrame:
