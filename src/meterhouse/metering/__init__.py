@@ -1,8 +1,8 @@
 """Events to usage: filters, aggregations, daily states."""
 
-from meterhouse.metering.attribution import attribute
+from meterhouse.metering.attribution import attribute, may_be_of
 from meterhouse.metering.filters import matches
-from meterhouse.metering.measure import measure_daily, measure_periods, property_names
+from meterhouse.metering.measure import Measured, measure_daily, measure_days, measure_periods, property_names
 from meterhouse.metering.operands import EventProperties
 from meterhouse.metering.over_customers import measure_over_customers
 from meterhouse.metering.skipped import skip_reason
@@ -11,11 +11,14 @@ from meterhouse.metering.states import combine, of_days, value_of
 
 __all__ = [
     "EventProperties",
+    "Measured",
     "attribute",
     "combine",
     "cuts_within_days",
     "matches",
+    "may_be_of",
     "measure_daily",
+    "measure_days",
     "measure_over_customers",
     "measure_periods",
     "of_days",

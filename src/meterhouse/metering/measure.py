@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
@@ -23,7 +23,7 @@ from meterhouse.metering.states import (
     unfold,
     value_of,
 )
-from meterhouse.tables import Usage, UsageDaily, conform, empty
+from meterhouse.tables import SentIds, Usage, UsageDaily, conform, empty
 from meterhouse.tables.columns import QUANTITY
 
 if TYPE_CHECKING:
@@ -40,6 +40,13 @@ _MEASURES: Final = ("aggregation", "percent", "carry_over", "definition")
 _SLICE: Final = ("date", "customer_id", "slice_start", "attributed")
 
 
+class Measured(NamedTuple):
+    """What was measured: rows of `usage_daily`, and of `sent_ids`, whose attribution they depend on."""
+
+    usage_daily: pl.DataFrame
+    sent_ids: pl.DataFrame
+
+
 def measure_daily(
     events: pl.LazyFrame,
     meters: Mapping[str, Meter],
@@ -47,7 +54,18 @@ def measure_daily(
     subscriptions: pl.LazyFrame,
     cuts: pl.LazyFrame,
 ) -> pl.LazyFrame:
-    """States of every meter per customer, day and slice (`usage_daily`). Reads the events at once, one time.
+    """The states alone: see `measure_days`."""
+    return measure_days(events, meters, customers, subscriptions, cuts).usage_daily.lazy()
+
+
+def measure_days(
+    events: pl.LazyFrame,
+    meters: Mapping[str, Meter],
+    customers: pl.LazyFrame,
+    subscriptions: pl.LazyFrame,
+    cuts: pl.LazyFrame,
+) -> Measured:
+    """States of every meter per customer, day and slice. Reads the events at once, in bounded memory.
 
     `cuts` are those of `cuts_within_days`. Only the columns that the meters name are read. All meters are measured in
     one pass over groups of events with the same ids as sent, and only the groups are attributed, as they are far
@@ -60,7 +78,14 @@ def measure_daily(
     owned = attribute(groups.lazy(), customers, subscriptions).sort(_SLICE)
     marked = owned.with_columns(pl.struct(_SLICE).is_duplicated().alias(_SHARED)).collect()
     measured = [_of_meter(marked, name, meter) for name, meter in sorted(meters.items())]
-    return conform(pl.concat([empty(UsageDaily), *measured], how="diagonal"), UsageDaily)
+    # The meters come in order, and the rows of each: what is left is sorted in no time.
+    states = pl.concat([empty(UsageDaily), *measured], how="diagonal").sort("date", maintain_order=True)
+    return Measured(conform(states, UsageDaily).collect(), _sent_ids(groups))
+
+
+def _sent_ids(groups: pl.DataFrame) -> pl.DataFrame:
+    ids = groups.lazy().select("date", pl.col(SENT_IDS).fill_null("")).unique()
+    return conform(ids, SentIds).collect()
 
 
 def _with_values(sliced: pl.LazyFrame, meters: Mapping[str, Meter], properties: EventProperties) -> pl.LazyFrame:

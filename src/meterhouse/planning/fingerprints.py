@@ -51,6 +51,8 @@ def forget(warehouse: Warehouse, table: str, parts: Iterable[str]) -> None:
 
 def record(warehouse: Warehouse, table: str, parts: Mapping[str, str]) -> None:
     """Keep the fingerprints of parts, after they were written."""
+    if not parts:
+        return
     new = pl.DataFrame(
         {"part_table": [table] * len(parts), "part": list(parts), "inputs": list(parts.values())},
         schema=schema_of(Fingerprints),

@@ -48,6 +48,7 @@ from meterhouse.tables.facts import (
     RatedLines,
     RatedSteps,
     Runs,
+    SentIds,
     Usage,
     UsageDaily,
 )
@@ -83,6 +84,7 @@ WAREHOUSE: Final[dict[str, Stored]] = {
     "benefits": Stored(Benefits),
     "billing_periods": Stored(BillingPeriods),
     "usage_daily": Stored(UsageDaily, "date"),
+    "sent_ids": Stored(SentIds, "date"),
     "usage": Stored(Usage),
     "invoices": Stored(Invoices, "month", append_only=True),
     "invoice_lines": Stored(InvoiceLines, append_only=True),
@@ -128,6 +130,7 @@ __all__ = [
     "RejectedRows",
     "RetriedRecords",
     "Runs",
+    "SentIds",
     "Stored",
     "Subscriptions",
     "Tiers",

@@ -56,6 +56,15 @@ class UsageDaily(dy.Schema):
     )
 
 
+class SentIds(dy.Schema):
+    """The ids that the events of a day were sent with: a change of customers makes only the days of their ids stale."""
+
+    date = column.day("Day in UTC; the partition.", key=True)
+    customer_id = column.identifier("The customer's id, as sent; empty where none was.", key=True)
+    external_customer_id = column.identifier("The customer's id in the sender's books, likewise.", key=True)
+    subscription_id = column.identifier("The subscription, likewise.", key=True)
+
+
 class Usage(dy.Schema):
     """What a meter measured for a subscription in one period."""
 

@@ -100,6 +100,18 @@ class Warehouse:
         """
         return self.update(table, lambda _: frame, where)
 
+    def overwrite(self, table: str, frame: pl.DataFrame, where: str) -> None:
+        """Replace the rows of partitions without a look at what they are: for those that are known to be stale."""
+
+        def attempt() -> None:
+            rows = _checked(table, frame)
+            _refuse_outside(table, rows, where)
+            handle = self._open(table) or self._create(table)
+            refuse_folded(table, handle, rows)
+            self._write(handle, table, rows, _named_files(handle, table, where))
+
+        until_it_holds(table, attempt)
+
     def update(self, table: str, change: Callable[[pl.LazyFrame], pl.DataFrame], where: str | None = None) -> bool:
         """Replace rows by what `change` makes of them; computed again where another writer came between."""
         stored = _declared(table)
