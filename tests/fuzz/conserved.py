@@ -36,7 +36,9 @@ def check_reading(name: str, content: bytes, chunk_rows: int) -> list[Batch]:
     for batch in batches:
         check_refusals(batch.rejected)
         check_properties(batch.events)
-    positions = [row for batch in batches for part in (batch.events, batch.rejected) for row in part["position"]]
+    positions = [
+        row for batch in batches for part in (batch.events, batch.voids, batch.rejected) for row in part["position"]
+    ]
     assert len(positions) == len(set(positions)), "a record is there twice"
     if name.endswith((".jsonl", ".ndjson")):
         assert sorted(positions) == records_of(content), "a record is lost or made up"
@@ -53,9 +55,9 @@ def check_landing(name: str, content: bytes, batch_rows: int) -> DyingStore:
     assert again.files.is_empty()
     assert again.seen_before == 1
     (noted,) = store.table("landed_files").to_dicts()
-    assert noted["records"] == sum(noted[kind] for kind in ("events", "rejected", "duplicates", "conflicts"))
     kept = {"events": "events", "rejected": "rejected_events", "duplicates": "event_duplicates"}
-    kept |= {"conflicts": "event_conflicts"}
+    kept |= {"conflicts": "event_conflicts", "voids": "voids"}
+    assert noted["records"] == sum(noted[kind] for kind in kept)
     assert all(store.table(table).height == noted[count] for count, table in kept.items())
     return store
 

@@ -60,7 +60,7 @@ SEEDS: Final = (
 
 TOKENS: Final = (
     *(b'"%s": ' % field for field in (b"event_id", b"name", b"customer_id", b"timestamp", b"metadata", b"source")),
-    *(b'"%s": ' % field for field in (b"received_at", b"event_name", b"external_id", b"external_customer_id")),
+    *(b'"%s": ' % field for field in (b"received_at", b"event_name", b"void", b"external_id", b"external_customer_id")),
     *(b'"%s": ' % field for field in (b"specversion", b"payload", b"properties", b"transaction_id", b"identifier")),
     *(b"{", b"}", b"[", b"]", b", ", b": ", b"\n", b"\r\n", b'"', b'""', b"\\u0000", b"\\ud800", b"\\ud83d\\ude00"),
     *(b"null", b"true", b"false", b"NaN", b"-Infinity", b"1e400", b"1e-400", b"-0.0", b"0.0000000000005", b"9" * 20),
