@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meterhouse.catalog.settings import Limits
 from meterhouse.landing.bounded import KEPT_BYTES, BoundedLines
+from meterhouse.landing.lines import Pieces
+from tests.records import DyingStore, event, land
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 @given(st.lists(st.text("ab \n", max_size=12).map(str.encode), max_size=8), st.integers(1, 9))
@@ -24,3 +38,94 @@ def test_of_a_line_that_is_too_long_the_first_bytes_are_held() -> None:
     bounded = BoundedLines(iter([b"a\n", b" " * 50_000, b"x" * 9_000, b"x" * 9_000, b"\nb\n", b"y" * 11_000]), 10_000)
     assert b"".join(bounded).split(b"\n") == [b"a", b"x" * KEPT_BYTES, b"b", b"y" * KEPT_BYTES]
     assert bounded.cut == {2: 18_000, 4: 11_000}
+
+
+LIMITS = Limits(max_record_bytes=2000, max_record_depth=5, max_record_properties=3)
+
+LARGE = event(f'{{"t": "{"x" * 3000}"}}', event_id="large")
+
+
+def _refused(store: DyingStore) -> list[tuple[int, str]]:
+    return store.table("rejected_events").select("position", "reason").rows()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("e.jsonl", "\n".join([event(event_id="a"), LARGE, event(event_id="b")])),
+        ("e.json", f"[{event(event_id='a')}, {LARGE}, {event(event_id='b')}]"),
+        ("e.json", "\n".join([event(event_id="a"), LARGE, event(event_id="b")])),
+    ],
+)
+def test_of_a_record_that_is_too_large_the_refusal_holds_the_first_bytes(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    store = land(tmp_path, limits=LIMITS)
+    assert store.table("events")["event_id"].to_list() == ["a", "b"]
+    (refused,) = store.table("rejected_events").to_dicts()
+    assert (refused["position"], refused["reason"]) == (2, "record_too_large")
+    assert refused["record"] == LARGE[:KEPT_BYTES]
+    assert f"it has {len(LARGE):,} bytes, more than the 2,000 of `max_record_bytes`" in refused["explanation"]
+
+
+CSV = "event_id,name,customer_id,timestamp,metadata\na,call,ada,2026-03-01T12:00Z,\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("e.json", f"[{event(event_id='a')}, {event(json.dumps({'t': 'x' * 3_000_000}))}]", "unreadable_file"),
+        ("e.csv", f"{CSV}{'x' * 3_000_000}", "unreadable_file"),
+        ("e.csv", f"{CSV},,,,{'x' * 3_000}", "record_too_large"),
+    ],
+)
+def test_what_is_too_large_to_find_its_end_ends_the_file(tmp_path: Path, name: str, content: str, reason: str) -> None:
+    (tmp_path / name).write_text(content)
+    store = land(tmp_path, limits=LIMITS)
+    assert store.table("events")["event_id"].to_list() == ["a"]
+    assert store.table("rejected_events")["reason"][-1] == reason
+    assert "max_record_bytes" in store.table("rejected_events")["explanation"][-1]
+
+
+def test_how_deep_and_how_many_properties_metadata_may_have_are_settings(tmp_path: Path) -> None:
+    held = [
+        '{"a": {"b": {"c": {"d": 1}}}}',
+        '{"a": {"b": [[[[1]]]]}}',
+        '{"a": 1, "b": 2, "c": 3}',
+        '{"a": {"b": 1, "c": 2, "d": 3}}',
+    ]
+    (tmp_path / "e.jsonl").write_text("\n".join(event(text, event_id=str(place)) for place, text in enumerate(held)))
+    store = land(tmp_path, limits=LIMITS)
+    assert _refused(store) == [(1, "too_many_properties"), (2, "bad_metadata"), (4, "too_many_properties")]
+
+
+@pytest.mark.parametrize(
+    ("name", "compress"),
+    [("e.jsonl.gz", gzip.compress), ("e.jsonl.zst", zstandard.compress), ("e.json.gz", gzip.compress)],
+)
+def test_a_file_that_becomes_far_larger_when_it_is_inflated_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, compress: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr("meterhouse.landing.lines.HARMLESS_BYTES", 1 << 20)
+    (tmp_path / name).write_bytes(compress(event(event_id="a").encode() + b"\n" * (20 << 20)))
+    store = land(tmp_path)
+    assert store.table("events")["event_id"].to_list() == ["a"]
+    assert _refused(store) == [(0, "unreadable_file")]
+    assert "more than 200 times as large when it is inflated (see `max_inflation`)" in (
+        store.table("rejected_events")["explanation"].item()
+    )
+
+
+def test_a_compressed_file_is_inflated_a_little_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "e.jsonl.zst").write_bytes(zstandard.compress(b"\n" * (300 << 20)))
+    sizes = [len(piece) for piece in Pieces(tmp_path / "e.jsonl.zst", Limits(max_inflation=1_000_000))]
+    assert sum(sizes) == 300 << 20
+    assert max(sizes) <= 32 << 20
+
+
+def test_a_parquet_file_that_becomes_far_larger_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meterhouse.landing.lines.HARMLESS_BYTES", 1 << 20)
+    texts = [f'{{"t": "{number}{"x" * 1_000_000}"}}' for number in range(10)]
+    pl.DataFrame({"name": "call", "customer_id": "ada", "metadata": texts}).write_parquet(tmp_path / "e.parquet")
+    assert _refused(land(tmp_path)) == [(0, "unreadable_file")]

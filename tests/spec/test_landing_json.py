@@ -11,6 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meterhouse.catalog.settings import Limits
 from meterhouse.landing.elements import Elements
 from tests.records import event, land
 
@@ -21,7 +22,7 @@ NESTED = event('{"t": "]}\\"{[", "deep": {"list": [[1], {"a": "}"}]}}', event_id
 def elements(folder: Path, text: str | bytes, name: str = "e.json") -> tuple[list[str], str | None]:
     content = text.encode() if isinstance(text, str) else text
     (folder / name).write_bytes(content)
-    read = Elements(folder / name)
+    read = Elements(folder / name, Limits())
     return [element.decode("utf-8", "surrogateescape") for _, element in read], read.damage
 
 
@@ -104,4 +105,4 @@ def test_wherever_a_file_is_cut_into_pieces_its_elements_are_the_same(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("meterhouse.landing.lines.PIECE_BYTES", size)
         patch.setattr("meterhouse.landing.elements.AHEAD_BYTES", 20)
-        assert [json.loads(element) for _, element in Elements(path)] == values
+        assert [json.loads(element) for _, element in Elements(path, Limits())] == values

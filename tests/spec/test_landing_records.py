@@ -153,8 +153,9 @@ def test_a_record_that_cannot_be_used_is_kept_with_its_reason(reason: Reason, re
 
 
 def test_every_reason_has_a_record_that_shows_it() -> None:
-    of_files = {"bad_csv", "unreadable_file", "file_changed", "unknown_columns", "bad_utf8", "no_id_in_changed_file"}
-    assert {reason for reason, _ in REFUSED} | of_files == set(get_args(Reason)) == EXPLANATIONS.keys()
+    of_files = {"unreadable_file", "file_changed", "unknown_columns", "no_id_in_changed_file"}
+    of_lines = {"bad_utf8", "bad_csv", "record_too_large", "too_many_properties"}
+    assert {reason for reason, _ in REFUSED} | of_files | of_lines == set(get_args(Reason)) == EXPLANATIONS.keys()
 
 
 def test_the_explanation_says_what_was_found() -> None:

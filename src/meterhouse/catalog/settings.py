@@ -30,7 +30,10 @@ class Limits(BaseModel):
         100, ge=1, le=200, description="A record whose objects and lists are nested deeper is rejected."
     )
     max_record_properties: int = Field(
-        1000, ge=1, le=100_000, description="A record with more properties in its metadata is rejected."
+        1000,
+        ge=1,
+        le=100_000,
+        description="A record with more names in its metadata, nested ones among them, is rejected.",
     )
     max_inflation: int = Field(
         200,

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import polars as pl
 
+from meterhouse.landing.bounded import KEPT_BYTES
 from meterhouse.landing.layout import Layout
-from meterhouse.landing.lines import Pieces
-from meterhouse.landing.reasons import Fault
+from meterhouse.landing.lines import PIECE_BYTES, Damage, Pieces
+from meterhouse.landing.reasons import Fault, too_large
 from meterhouse.landing.shapes import Faults, with_objects
 from meterhouse.landing.values import typed_json
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from meterhouse.catalog.settings import Limits
     from meterhouse.catalog.sources import Csv
 
 LONGEST_VALUE: Final = 1 << 30
@@ -43,10 +45,12 @@ class Row(NamedTuple):
 class Rows:
     """Iterates over the rows after the first, which is `columns`; `damage` says why the file cannot be read further."""
 
-    def __init__(self, path: Path, written: Csv, most_bytes: int) -> None:
-        self._pieces = Pieces(path)
+    def __init__(self, path: Path, written: Csv, limits: Limits) -> None:
+        self._pieces = Pieces(path, limits)
+        self._limits = limits
         self._wrong: str | None = None
-        self._lines = _Lines(_text_lines(iter(self._pieces), written.encoding), most_bytes)
+        lines = _text_lines(iter(self._pieces), written.encoding, limits.max_record_bytes)
+        self._lines = _Lines(lines, limits.max_record_bytes)
         self._delimiter = written.delimiter
         self._rows = self._read()
         first = next(self._rows, None)
@@ -65,7 +69,9 @@ class Rows:
         if not self.columns:
             return
         for row in self._rows:
-            if isinstance(row.cells, list) and len(row.cells) != len(self.columns):
+            if len(row.text) > self._limits.max_record_bytes:
+                yield row._replace(text=row.text[:KEPT_BYTES], cells=too_large(len(row.text), self._limits))
+            elif isinstance(row.cells, list) and len(row.cells) != len(self.columns):
                 found = f"it has {len(row.cells)} values, expected {len(self.columns)}"
                 yield row._replace(cells=Fault("bad_csv", found))
             else:
@@ -84,7 +90,7 @@ class Rows:
                 self._lines.keep_first() if self._lines.is_open(wrong) else None
                 yield Row(self._lines.first, _shown(self._lines.taken()), Fault("bad_csv", str(wrong)))
                 reader = self._new_reader()
-            except UnicodeError as wrong:
+            except (Damage, UnicodeError) as wrong:
                 self._wrong = str(wrong)
                 return
             else:
@@ -171,8 +177,11 @@ def _shown(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _text_lines(pieces: Iterator[bytes], encoding: str) -> Iterator[str]:
-    """Lines with their ends. Bytes that are no characters stay in them as lone surrogates, except in UTF-16."""
+def _text_lines(pieces: Iterator[bytes], encoding: str, most_bytes: int) -> Iterator[str]:
+    """Lines with their ends. Bytes that are no characters stay in them as lone surrogates, except in UTF-16.
+
+    A line that goes on and on ends the reading: whether a row begins after it, only its quotes would tell.
+    """
     decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)("surrogateescape")
     unended: list[str] = []
     for piece in pieces:
@@ -182,6 +191,9 @@ def _text_lines(pieces: Iterator[bytes], encoding: str) -> Iterator[str]:
             yield "".join(unended) + "\n"
             yield from (f"{line}\n" for line in lines[:-1])
             unended = lines[-1:]
+        if sum(map(len, unended)) > most_bytes + PIECE_BYTES:
+            message = f"a line has more than {most_bytes:,} bytes (see `max_record_bytes`)"
+            raise Damage(message)
     last = "".join(unended) + decoder.decode(b"", final=True)
     if last:
         yield last

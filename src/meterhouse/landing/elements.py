@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
+from meterhouse.landing.bounded import KEPT_BYTES
 from meterhouse.landing.lines import BYTE_ORDER_MARK, Damage, Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from meterhouse.catalog.settings import Limits
 
 BLANK: Final = re.compile(rb"[ \t\r\n]*")
 
@@ -48,9 +51,12 @@ class Elements:
     Where the file ends within an element, or is damaged there, the last one is the piece that was still read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._pieces = Pieces(path)
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._pieces = Pieces(path, limits)
+        self._most = limits.max_record_bytes
         self._wrong: str | None = None
+        self.cut: dict[int, int] = {}
+        """The whole size of each element that is too large, and of which only the first bytes are given."""
 
     @property
     def damage(self) -> str | None:
@@ -58,9 +64,12 @@ class Elements:
         return self._pieces.damage or self._wrong
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        text = _Text(iter(self._pieces))
+        text = _Text(iter(self._pieces), self._most)
         try:
-            yield from enumerate(_elements(text), start=1)
+            for number, element in enumerate(_elements(text), start=1):
+                if len(element) > self._most:
+                    self.cut[number] = len(element)
+                yield number, element[:KEPT_BYTES] if number in self.cut else element
         except Damage as wrong:
             self._wrong = str(wrong)
 
@@ -87,8 +96,9 @@ def _elements(text: _Text) -> Iterator[bytes]:
 class _Text:
     """What is read of a file and was not yet taken."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[bytes], most: int) -> None:
         self._pieces = pieces
+        self._most = most
         self._held = b""
         self._at = 0
         self._cuts_left = CUTS
@@ -176,14 +186,14 @@ class _Text:
                 scanned = found.end() - self._at
                 if depth == 0:
                     return found.end()
-            if not self._read_more(len(self._held) - self._at):
+            if not self._read_on():
                 return len(self._held)
 
     def _end_of_plain(self) -> int:
         while True:
             end = _end(PLAIN.match(self._held, self._at))
             # What reaches the end of what was read may go on after it.
-            if self._at < end < len(self._held) or not self._read_more(len(self._held) - self._at):
+            if self._at < end < len(self._held) or not self._read_on():
                 break
         if end > self._at:
             return end
@@ -196,6 +206,13 @@ class _Text:
     def _read_ahead(self) -> None:
         if len(self._held) - self._at < AHEAD_BYTES:
             self._read_more(AHEAD_BYTES)
+
+    def _read_on(self) -> bool:
+        """Read more of an element that goes on. Where it is too large already, nobody knows where it ends."""
+        if len(self._held) - self._at > self._most:
+            message = f"an element has more than {self._most:,} bytes (see `max_record_bytes`)"
+            raise Damage(message)
+        return self._read_more(len(self._held) - self._at)
 
     def _read_more(self, size: int = 1) -> bool:
         """Read at least as many bytes more: with what is held already, so that long elements are not copied often."""

@@ -17,7 +17,8 @@ from typing import Final, TypeAlias
 import msgspec
 import polars as pl
 
-from meterhouse.landing.reasons import DEPTH, TOO_DEEP, Fault
+from meterhouse.catalog.settings import Limits
+from meterhouse.landing.reasons import TOO_DEEP, Fault
 from meterhouse.landing.shapes import Faults
 from meterhouse.tables.columns import QUANTITY
 from meterhouse.tables.properties import TYPES, Kind
@@ -35,6 +36,10 @@ PLAIN_NUMBER: Final = r"^-?[0-9]{1,15}(\.[0-9]{1,12})?$"
 
 NAME_END: Final = re.compile(r'"\s*:')
 """What every name of an object ends with; inside text it may stand too."""
+
+
+UNLIMITED: Final = Limits(max_record_depth=200, max_record_properties=100_000)
+"""What the settings may allow at most, and so what metadata that was accepted keeps within."""
 
 
 class Spelled(str):
@@ -57,10 +62,10 @@ class Typed:
     rounded: list[int] = field(default_factory=list)
 
 
-def type_metadata(texts: Sequence[str]) -> Typed:
+def type_metadata(texts: Sequence[str], limits: Limits = UNLIMITED) -> Typed:
     """Type the metadata of records. Nested objects are flattened with `.`; arrays and nulls have no column."""
     typed = Typed()
-    objects = [_object(text, place, typed.faults) for place, text in enumerate(texts)]
+    objects = [_object(text, place, typed.faults, limits) for place, text in enumerate(texts)]
     columns = dict(_columns(objects))
     if any(dict in map(type, values) for values in columns.values()):
         objects = [_flattened(properties, place, typed.faults) for place, properties in enumerate(objects)]
@@ -72,12 +77,15 @@ def type_metadata(texts: Sequence[str]) -> Typed:
     return typed
 
 
-def _object(text: str, place: int, faults: Faults) -> Properties:
+def _object(text: str, place: int, faults: Faults, limits: Limits) -> Properties:
     try:
         properties = _decode(text)
         # Counting is quick, and says of nearly all that they are not deep and repeat no name.
-        if text.count("{") + text.count("[") > DEPTH and _is_deep(properties):
+        deepest, most = limits.max_record_depth, limits.max_record_properties
+        if text.count("{") + text.count("[") > deepest and _is_deep(properties, deepest):
             faults[place] = TOO_DEEP
+        elif text.count(":") > most and (names := _names(properties)) > most:
+            faults[place] = Fault("too_many_properties", f"{names:,} names, more than the {most:,}")
         elif text.count(":") != len(properties) and (name := _repeated(text, properties)) is not None:
             faults[place] = Fault("bad_metadata", f"the name '{_short(name)}' is there twice in one object")
         else:
@@ -90,9 +98,9 @@ def _object(text: str, place: int, faults: Faults) -> Properties:
     return {}
 
 
-def _is_deep(properties: Properties) -> bool:
+def _is_deep(properties: Properties, deepest: int) -> bool:
     level: list[object] = [properties]
-    for _ in range(DEPTH):
+    for _ in range(deepest):
         level = [inner for value in level for inner in _inside(value)]
     return any(isinstance(value, dict | list) for value in level)
 

@@ -21,9 +21,9 @@ from meterhouse.landing.delimited import Rows, read_cells
 from meterhouse.landing.elements import Elements
 from meterhouse.landing.files import CSV, JSON, PARQUET, FileToLand
 from meterhouse.landing.layout import lay_out
-from meterhouse.landing.lines import Lines
+from meterhouse.landing.lines import Damage, Lines, refuse_bomb
 from meterhouse.landing.metadata import Typed, type_metadata
-from meterhouse.landing.reasons import Fault
+from meterhouse.landing.reasons import Fault, too_large
 from meterhouse.landing.shapes import Faults, one_shape, read_lines
 from meterhouse.tables import Events, RejectedEvents, Voids, conform, empty, schema_of
 from meterhouse.tables.columns import INSTANT
@@ -146,17 +146,21 @@ class _Reader:
             return self._rows()
         if name.endswith(CSV):
             return self._cells()
-        return self._lines(Elements(self._path) if name.endswith(JSON) else Lines(self._path))
+        lines = Elements if name.endswith(JSON) else Lines
+        return self._lines(lines(self._path, self._limits))
 
     def _lines(self, lines: Lines | Elements) -> Iterator[tuple[pl.DataFrame, Faults]]:
         for chunk in _chunks(lines, self._chunk_rows, lambda numbered: (1, len(numbered[1]))):
             fields, faults = read_lines([line for _, line in chunk])
+            for place, (number, _) in enumerate(chunk):
+                if number in lines.cut:
+                    faults[place] = too_large(lines.cut[number], self._limits)
             yield _with_positions(fields, [number for number, _ in chunk]), faults
         if lines.damage is not None:
             self.fault = Fault("unreadable_file", lines.damage)
 
     def _cells(self) -> Iterator[tuple[pl.DataFrame, Faults]]:
-        rows = Rows(self._path, self._source.csv, self._limits.max_record_bytes)
+        rows = Rows(self._path, self._source.csv, self._limits)
         layout = lay_out(rows.columns, self._source) if rows.columns else None
         if isinstance(layout, Fault):
             self.fault = layout
@@ -177,10 +181,11 @@ class _Reader:
     def _pieces(self) -> Iterator[pa.RecordBatch]:
         try:
             with pq.ParquetFile(self._path, buffer_size=BUFFER_BYTES, pre_buffer=False) as opened:
+                refuse_bomb(self._path, _inflated(opened.metadata), self._limits.max_inflation)
                 self.fault = wrong_columns(opened.schema_arrow, self._source)
                 if self.fault is None:
                     yield from opened.iter_batches(batch_size=min(self._chunk_rows, _piece_rows(opened.metadata)))
-        except (pa.ArrowException, OSError) as damage:
+        except (pa.ArrowException, OSError, Damage) as damage:
             self.fault = Fault("unreadable_file", _first_line(damage))
 
 
@@ -201,9 +206,12 @@ def _chunks(items: Iterable[Item], rows: int, measure: Callable[[Item], tuple[in
 
 
 def _piece_rows(metadata: pq.FileMetaData) -> int:
-    inflated: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    fitting: int = CHUNK_BYTES * metadata.num_rows // max(1, inflated)
+    fitting: int = CHUNK_BYTES * metadata.num_rows // max(1, _inflated(metadata))
     return max(1, min(PIECE_ROWS, fitting))
+
+
+def _inflated(metadata: pq.FileMetaData) -> int:
+    return sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
 
 
 def _first_line(damage: BaseException) -> str:
@@ -220,7 +228,7 @@ def _take(fields: pl.DataFrame, faults: Faults, origin: Origin) -> Batch:
     faults = Faults({**find_faults(checked, origin.settings, origin.landed_at, is_changed=origin.is_changed), **faults})
     is_usable = ~checked.select(_is_at(faults)).to_series()
     usable = checked.filter(is_usable)
-    typed = type_metadata(usable["metadata"].to_list())
+    typed = type_metadata(usable["metadata"].to_list(), origin.settings.limits)
     refused = _refused(checked, faults, origin), _refused(usable, typed.faults, origin)
     return Batch(
         events=_events(usable, typed, origin),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from meterhouse.catalog.settings import Limits
 
 Reason: TypeAlias = Literal[
     "unreadable_file",
     "file_changed",
     "unknown_columns",
+    "record_too_large",
+    "too_many_properties",
     "bad_utf8",
     "bad_json",
     "bad_csv",
@@ -44,6 +49,15 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
         "The file's columns are not those of events: {detail}. Expected the fields of a known shape, as "
         "event_id, name, customer_id, timestamp and metadata, or `metadata.` before the name of a property. "
         "Rename or convert the columns and land a new file, or say under `sources` of meterhouse.yaml what they hold."
+    ),
+    "record_too_large": (
+        "The record is too large: it has {detail} of `max_record_bytes` in meterhouse.yaml. Its first bytes are kept "
+        "here, all of it stays in the file. Send what is metered without the rest, or raise the limit and put the "
+        "record into a new file."
+    ),
+    "too_many_properties": (
+        "The metadata has {detail} of `max_record_properties` in meterhouse.yaml. Send what is metered without the "
+        "rest, or raise the limit and send it again."
     ),
     "bad_utf8": (
         "The record is not UTF-8 text: {detail}. Bytes that are not are shown as \\xNN. "
@@ -119,7 +133,9 @@ class Fault(NamedTuple):
         return EXPLANATIONS[self.reason].format(detail=self.detail)
 
 
-DEPTH: Final = 100
-"""Objects and arrays inside each other. Beyond some hundreds Python itself gives up, depending on who called."""
+TOO_DEEP: Final = Fault("bad_metadata", "it is nested deeper than `max_record_depth` of meterhouse.yaml allows")
 
-TOO_DEEP: Final = Fault("bad_metadata", f"it is nested more than {DEPTH} deep")
+
+def too_large(size: int, limits: Limits) -> Fault:
+    """Refuse a record of so many bytes."""
+    return Fault("record_too_large", f"{size:,} bytes, more than the {limits.max_record_bytes:,}")
