@@ -26,6 +26,7 @@ LANDED_AT: Final = ("--landed-at", "2026-02-01T00:00:00Z")
 ALL_DAYS: Final = "2026-01-31"
 BY_HAND: Final = "DuckDB by hand, "
 ONE_QUERY_A_METER: Final = "one query a meter"
+_INTERRUPTED: Final = 130
 
 
 class Bench:
@@ -121,6 +122,9 @@ class Bench:
         growth = rows / small * 1.05
         self._add("growth of metering", rows, metered, f"{small:,} events", metered_small, growth)
         self._add("growth of a full run", rows, full, f"{small:,} events", full_small, growth)
+        if full.peak_mib and full_small.peak_mib:
+            grown = f"Peak memory of a full run grows {full.peak_mib / full_small.peak_mib:.2f}x (target <= 2x)"
+            self.report.notes.append(f"{grown}, to {full.peak_mib:,.0f} MiB (target <= 6,144).")
 
     def _once(self, rows: int) -> tuple[Measured, Measured]:
         """A full run and metering alone, each once."""
@@ -258,6 +262,10 @@ def main() -> None:
                 sections[name]()
         except KeyboardInterrupt:
             bench.report.notes.append("INTERRUPTED: what was measured until then.")
+            sys.exit(_INTERRUPTED)
+        except subprocess.CalledProcessError as fault:
+            say(f"{' '.join(fault.cmd)} failed:\n{fault.stderr or ''}")
+            raise
         finally:
             if bench.report.rows:
                 bench.report.write()

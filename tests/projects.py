@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import dedent
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +35,12 @@ def project(root: Path, catalog: str, settings: str = SETTINGS) -> Project:
 
 
 def refusal(root: Path, catalog: str, settings: str = SETTINGS) -> str:
-    """What is said where a project cannot be used; the folder reads `.`."""
+    """What is said where a project cannot be used; the folder reads `.`, and lines of the file are left out."""
+    return re.sub(r"(?m)^  line \d+: ", "  ", refusal_with_lines(root, catalog, settings))
+
+
+def refusal_with_lines(root: Path, catalog: str, settings: str = SETTINGS) -> str:
+    """The same, with the lines of the file."""
     write_project(root, catalog, settings)
     with pytest.raises(ProjectError) as refused:
         read_project(root)

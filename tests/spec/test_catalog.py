@@ -11,7 +11,7 @@ import pytest
 
 from meterhouse.catalog import Clause, Filter, filter_json, read_filter, read_project
 from meterhouse.errors import ProjectError
-from tests.projects import project, refusal
+from tests.projects import project, refusal, refusal_with_lines
 from tests.tables import assert_rows
 
 if TYPE_CHECKING:
@@ -105,6 +105,26 @@ def test_folders_of_a_project_are_named_from_its_own_folder(tmp_path: Path) -> N
 def test_a_setting_that_cannot_be_meant_is_refused(tmp_path: Path, setting: str, said: str) -> None:
     named = setting if setting.startswith("name") else f"name: Test\n{setting}"
     assert f"meterhouse.yaml cannot be used:\n  {said}" in refusal(tmp_path, SMALLEST, named)
+
+
+def test_each_fault_names_its_line(tmp_path: Path) -> None:
+    told = refusal_with_lines(
+        tmp_path,
+        """\
+meters:
+  calls: { aggregation: { func: count } }
+  tokens:
+    filter:
+      clauses:
+        - { property: model, operator: eq, value: large }
+        - property: tokens
+          operator: about
+          value: 5
+    aggregation: { property: tokens }
+""",
+    )
+    assert "\n  line 8: meters.tokens.filter.clauses.1.operator: " in told
+    assert "\n  line 10: meters.tokens.aggregation.func: is missing" in told
 
 
 def test_all_faults_of_a_file_are_said_at_once(tmp_path: Path) -> None:

@@ -46,11 +46,29 @@ _WORDS: Final = {
 """Kinds of faults that a project can have; of others, pydantic's own words do."""
 
 
+class Written(dict[Any, Any]):
+    """A mapping of a file, which knows on which line each key stands."""
+
+    lines: dict[Any, int]
+
+
 def explained(invalid: ValidationError, definition: type[BaseModel], content: object) -> list[str]:
-    """Each fault as `place: what is wrong`."""
+    """Each fault as `line: place: what is wrong`; without the line where the content does not know it."""
     faults = [fault for fault in invalid.errors() if not _follows_from_another(fault, invalid)]
-    told = ((_place(fault, content), _in_words(fault, definition)) for fault in faults)
-    return [f"{place}: {words}" if place else words for place, words in told]
+    told = ((_line(fault, content), _place(fault, content), _in_words(fault, definition)) for fault in faults)
+    return [": ".join(word for word in words if word) for words in told]
+
+
+def _line(fault: ErrorDetails, content: object) -> str:
+    """The line of the key that is at fault; where it is missing, of the one that it should stand under."""
+    line = 0
+    above: int | str | None = None
+    for part in fault["loc"]:
+        if not _is_kind(part, above):
+            line = content.lines.get(part, line) if isinstance(content, Written) else line
+            content = _below(content, part)
+        above = part
+    return f"line {line}" if line else ""
 
 
 def refuse_synonyms(synonyms: Mapping[str, Iterable[str]]) -> Callable[[object], object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from meterhouse.catalog.faults import explained
+from meterhouse.catalog.faults import Written, explained
 from meterhouse.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class _ExactLoader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"'{key}' stands twice", key_node.start_mark)
             seen.add(key)
         self.flatten_mapping(node)
-        return super().construct_mapping(node, deep=True)
+        written = Written(super().construct_mapping(node, deep=True))
+        written.lines = {self.construct_object(key): key.start_mark.line + 1 for key, _ in node.value}
+        return written
 
 
 _ExactLoader.add_constructor("tag:yaml.org,2002:float", _ExactLoader.construct_decimal)
