@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from meterhouse.landing import settle
 from tests.conformance.adapters.calendars import Row
 from tests.conformance.adapters.meters import CLOCK, CUSTOMER, FIRST_DAY, always, measure, read
@@ -13,13 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def _cloud_event(name: str, **attributes: object) -> bytes:
+    """OpenMeter's events are CloudEvents."""
+    event = {"specversion": "1.0", "id": "1", "source": "test", "type": name, "subject": CUSTOMER, "time": FIRST_DAY}
+    return msgspec.json.encode({**event, **attributes})
+
+
 def _dedupe(case: Case) -> Row:
-    """OpenMeter's events are CloudEvents: `id`, `source`, `type`."""
-    records = [
-        b'{"event_id": "%b", "source": "%b", "name": "%b", "customer_id": "c", "timestamp": "%b"}'
-        % tuple(text.encode() for text in (event["id"], event["source"], event["type"], FIRST_DAY.isoformat()))
-        for event in case.given["events"]
-    ]
+    records = [_cloud_event(event["type"], id=event["id"], source=event["source"]) for event in case.given["events"]]
     batch = read(records)
     kept = settle(batch.events, batch.events.clear(), CLOCK).events
     return {"kept_indexes": [position - 1 for position in sorted(kept["position"].to_list())]}
@@ -28,10 +31,7 @@ def _dedupe(case: Case) -> Row:
 def _parse(case: Case) -> Row:
     """OpenMeter refuses an event whose value it cannot use; here it is landed, and skipped by the meter."""
     meter = case.given["meter"]
-    record = b'{"event_id": "1", "name": "%b", "customer_id": "%b", "timestamp": "%b", "metadata": %b}' % tuple(
-        text.encode() for text in (meter["event_type"], CUSTOMER, FIRST_DAY.isoformat(), case.given["data"])
-    )
-    batch = read([record])
+    batch = read([_cloud_event(meter["event_type"], data=msgspec.Raw(case.given["data"].encode()))])
     if not batch.rejected.is_empty():
         return {"error": batch.rejected["explanation"][0]}
     aggregation = {"func": meter["aggregation"]}
