@@ -99,6 +99,28 @@ def test_folders_of_a_project_are_named_from_its_own_folder(tmp_path: Path) -> N
         ("future_limit_days: 40000", "future_limit_days: expected at most 36500; found 40000"),
         ("events: ''", "events: expected a text that is not empty; found ''"),
         ("warehouse:", "warehouse: expected a text; found nothing"),
+        (
+            "sources: {crm: {files: '*.csv', shape: paddle}}",
+            "sources.crm.shape: expected 'meterhouse', 'polar', 'dodo', 'cloudevents', 'stripe' or 'lago'; found",
+        ),
+        ("sources: {crm: {shape: lago}}", "sources.crm.files: is missing"),
+        ("sources: {crm: {files: '*', colums: {}}}", "sources.crm.colums: is not known here; did you mean 'columns'?"),
+        (
+            "sources: {crm: {files: '*', csv: {delimiter: ab}}}",
+            "sources.crm.csv.delimiter: 'ab' is not one character that may stand between values, such as ;",
+        ),
+        (
+            "sources: {crm: {files: '*', timestamp_format: noon}}",
+            "sources.crm.timestamp_format: 'noon' does not say how a date is written, as `%d.%m.%Y %H:%M` does",
+        ),
+        (
+            "sources: {crm: {files: '*', shape: lago, columns: {name: what}}}",
+            "sources.crm: `columns` names the fields of meterhouse's shape, so `shape` cannot be 'lago'",
+        ),
+        (
+            "sources: {crm: {files: '*', properties: {n: {type: float}}}}",
+            "sources.crm.properties.n.type: expected 'number', 'text' or 'flag'; found 'float'",
+        ),
         ("curency: EUR", "curency: is not known here; did you mean 'currency'?"),
     ],
 )

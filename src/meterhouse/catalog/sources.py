@@ -35,7 +35,7 @@ def _date_format(text: str) -> str:
 
 def _one_character(text: str) -> str:
     if len(text) != 1 or text in '"\r\n':
-        message = "expected one character, and neither a quote nor the end of a line"
+        message = f"{text!r} is not one character that may stand between values, such as ;"
         raise ValueError(message)
     return text
 
