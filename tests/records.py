@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from meterhouse.catalog.settings import Limits, Settings
-from meterhouse.landing import Batch, Origin, land_folder, read_records
+from meterhouse.landing import Batch, Identity, Origin, land_folder, read_records
 from meterhouse.tables import WAREHOUSE, empty, schema_of, verify
 from meterhouse.tables.properties import Held
 
@@ -26,6 +27,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._rows: dict[str, list[pl.DataFrame]] = defaultdict(list)
+        self._identities: dict[str, Identity] = {}
 
     def table(self, name: str) -> pl.DataFrame:
         """All rows of a table."""
@@ -33,6 +35,12 @@ class MemoryStore:
 
     def landed_files(self) -> pl.DataFrame:
         return self.table("landed_files").select("file_id", "path", "events")
+
+    def identities(self) -> dict[str, Identity]:
+        return self._identities
+
+    def note_identities(self, identities: Mapping[str, Identity]) -> None:
+        self._identities = dict(identities)
 
     def event_columns(self) -> list[str]:
         return self.table("events").columns

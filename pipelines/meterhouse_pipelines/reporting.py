@@ -148,7 +148,12 @@ def note_other_days(
 def totals(invoices: pl.LazyFrame) -> dg.MetadataValue:
     """Totals by currency, as text: exact, and with as many digits as the currency has."""
     summed = invoices.group_by("currency").agg(pl.col("total_minor").sum()).sort("currency").collect()
-    shown = [f"{to_major(minor, currency)} {currency}" for currency, minor in summed.iter_rows()]
+    return totals_text(dict(summed.iter_rows()))
+
+
+def totals_text(minor_by_currency: Mapping[str, int]) -> dg.MetadataValue:
+    """As `totals`, of sums that are known."""
+    shown = [f"{to_major(minor, currency)} {currency}" for currency, minor in minor_by_currency.items()]
     return dg.MetadataValue.text(", ".join(shown) or "none")
 
 

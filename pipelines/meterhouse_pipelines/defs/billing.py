@@ -28,6 +28,7 @@ from meterhouse_pipelines.reporting import (
     table_of,
     table_spec,
     totals,
+    totals_text,
 )
 from meterhouse_pipelines.resources import ProjectFolder, told_to_dagster
 
@@ -103,12 +104,11 @@ def _amounts(table: str, keys: list[date], warehouse: Warehouse, report: RunRepo
         return {}
     invoices = warehouse.scan("invoices")
     of_run = invoices.filter(_last_day("issued_at").is_in(keys))
-    finalized = report.bill.finalized["invoices"].lazy()
     return {
         "total_of_all": totals(invoices),
         "total_of_these_days": totals(of_run),
-        "total_finalized_by_this_run": totals(finalized),
-        "invoices_finalized_by_this_run": dg.MetadataValue.int(report.bill.finalized["invoices"].height),
+        "total_finalized_by_this_run": totals_text(report.billing.finalized.totals),
+        "invoices_finalized_by_this_run": dg.MetadataValue.int(report.billing.finalized.invoices),
         "customers_who_pay_most": table_of(_top_customers(of_run, warehouse)),
     }
 

@@ -5,6 +5,7 @@ from meterhouse.catalog.meters import Aggregation, Meter
 from meterhouse.catalog.people import read_people
 from meterhouse.catalog.products import FixedPrice, MeterCredits, Product, Tier, TieredPrice, UnitPrice
 from meterhouse.catalog.project import Catalog, Project, read_meters, read_project
+from meterhouse.catalog.row_files import find_file
 from meterhouse.catalog.settings import Settings
 from meterhouse.catalog.spans import spans_of
 
@@ -24,6 +25,7 @@ __all__ = [
     "TieredPrice",
     "UnitPrice",
     "filter_json",
+    "find_file",
     "read_filter",
     "read_meters",
     "read_people",

@@ -24,10 +24,14 @@ def needing_attention(
     warehouse: Warehouse, files: Collection[str] | None = None, days: Collection[date] | None = None
 ) -> dict[str, Any]:
     """What was found in these files and days; by default in all files that still are as they were landed last."""
+    from meterhouse.planning import remembered
+
+    # It goes through all usage that there ever was.
+    after_final: dict[str, dict[str, int]] = remembered(warehouse, "after final", lambda: _after_final(warehouse))
     return {
         "unreadable": unreadable_files(warehouse, files),
         "skipped": _skipped(warehouse, days),
-        **_after_final(warehouse),
+        **after_final,
     }
 
 

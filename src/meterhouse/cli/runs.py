@@ -14,10 +14,8 @@ from meterhouse.cli.screen import progress
 from meterhouse.cli.session import AsJson, LandedAt, Session, read_day, session_of
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from meterhouse.landing import LandingReport
-    from meterhouse.planning import RunReport
+    from meterhouse.planning import RunReport, Summary
 
 _LABEL = 11
 """How wide the names are that lines begin with."""
@@ -137,22 +135,15 @@ def _run_json(report: RunReport, found: dict[str, Any], through: date) -> dict[s
         "skipped": found["skipped"],
         "late": found["late"],
         "gone": found["gone"],
-        "finalized": _totals_json(report.bill.finalized["invoices"]),
-        "drafts": _totals_json(report.bill.drafts["invoices"]),
-        "estimates": report.bill.estimates.height,
+        "finalized": _totals_json(report.billing.finalized),
+        "drafts": _totals_json(report.billing.drafts),
+        "estimates": report.billing.estimates,
     }
 
 
-def _totals_json(invoices: pl.DataFrame) -> dict[str, Any]:
-    totals = [amounts(minor, currency, "total") for currency, minor in _by_currency(invoices)]
-    return {"invoices": invoices.height, "totals": totals}
-
-
-def _by_currency(invoices: pl.DataFrame) -> list[tuple[str, int]]:
-    import polars as pl
-
-    totals = invoices.group_by("currency").agg(pl.col("total_minor").sum()).sort("currency")
-    return list(totals.iter_rows())
+def _totals_json(invoices: Summary) -> dict[str, Any]:
+    totals = [amounts(minor, currency, "total") for currency, minor in invoices.totals.items()]
+    return {"invoices": invoices.invoices, "totals": totals}
 
 
 def _show_run(report: RunReport, found: dict[str, Any], through: date, session: Session) -> None:
@@ -160,9 +151,9 @@ def _show_run(report: RunReport, found: dict[str, Any], through: date, session: 
     screen.print(f"Run through {through}, that is until {instant_text(report.as_of)}\n", style="bold")
     _show_landing(report.landing, found["unreadable"], session)
     screen.print(f"Metered    {counted(len(report.days_metered), 'day')}")
-    screen.print(f"Finalized  {_summary(report.bill.finalized['invoices'])}")
-    screen.print(f"Drafts     {_summary(report.bill.drafts['invoices'])}")
-    screen.print(f"Estimates  {counted(report.bill.estimates.height, 'price')} of cycles that are still open")
+    screen.print(f"Finalized  {_summary(report.billing.finalized)}")
+    screen.print(f"Drafts     {_summary(report.billing.drafts)}")
+    screen.print(f"Estimates  {counted(report.billing.estimates, 'price')} of cycles that are still open")
     show_attention(found, _LABEL)
     refused = report.rejected_rows
     if not refused.is_empty():
@@ -175,29 +166,18 @@ def _show_run(report: RunReport, found: dict[str, Any], through: date, session: 
     hints(_next(report, session))
 
 
-def _summary(invoices: pl.DataFrame) -> str:
-    if invoices.is_empty():
+def _summary(found: Summary) -> str:
+    if not found.invoices:
         return "no invoices"
-    totals = ", ".join(f"{money(minor, currency)} {currency}" for currency, minor in _by_currency(invoices))
-    return f"{counted(invoices.height, 'invoice')}, {totals}"
+    totals = ", ".join(f"{money(minor, currency)} {currency}" for currency, minor in found.totals.items())
+    return f"{counted(found.invoices, 'invoice')}, {totals}"
 
 
 def _next(report: RunReport, session: Session) -> list[tuple[str, str]]:
     listed = [(session.command("invoices list"), "all invoices and drafts")]
-    shown = _largest(report)
+    shown = report.billing.finalized.largest or report.billing.drafts.largest
     if shown:
         listed.append((session.command(f"invoices show {shlex.quote(shown)}"), "the largest of them, line by line"))
     listed.append((session.command("usage"), "what was used, billed or not"))
     listed.append((session.command("status"), "what came in, what was set aside and why"))
     return listed
-
-
-def _largest(report: RunReport) -> str | None:
-    """The largest invoice of the run: a final one by its number, else a draft by its id."""
-    for invoices, name in (
-        (report.bill.finalized["invoices"], "number"),
-        (report.bill.drafts["invoices"], "invoice_id"),
-    ):
-        if not invoices.is_empty():
-            return str(invoices.sort("total_minor", "invoice_id", descending=[True, False])[name][0])
-    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meterhouse.landing.duplicates import Settled, settle
-from meterhouse.landing.files import FileToLand, LandingZone, Problem, hash_file, list_files, look_at
+from meterhouse.landing.files import FileToLand, Identity, LandingZone, Problem, hash_file, list_files, look_at
 from meterhouse.landing.keep import EventStore
 from meterhouse.landing.land import LandingReport, land_folder
 from meterhouse.landing.read import Batch, Origin, read_batches, read_records
@@ -15,6 +15,7 @@ __all__ = [
     "Batch",
     "EventStore",
     "FileToLand",
+    "Identity",
     "LandingReport",
     "LandingZone",
     "Origin",

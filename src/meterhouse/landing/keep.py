@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Protocol
 
 import polars as pl
 
 from meterhouse.landing.duplicates import KEY, PLACE, settle
+from meterhouse.landing.files import Identity
 from meterhouse.landing.read import Batch
 from meterhouse.landing.voids import newly_voided
 from meterhouse.tables.columns import INSTANT
@@ -27,6 +29,12 @@ class EventStore(Protocol):
 
     def landed_files(self) -> pl.DataFrame:
         """(file_id, path, events) of the files that were landed to their end."""
+
+    def identities(self) -> Mapping[str, Identity]:
+        """Files by name that were hashed before, and what they were like then."""
+
+    def note_identities(self, identities: Mapping[str, Identity]) -> None:
+        """Keep what files are like, so that those that stay so need not be hashed again."""
 
     def event_columns(self) -> list[str]:
         """Columns of the stored events, with those of properties."""
@@ -64,7 +72,7 @@ class Keeper:
         # A void names an event of any day.
         of_voids = batch.voids.select(*KEY, date=pl.lit(None, pl.Date))
         known = self._store.known_events(pl.concat([batch.events.select(*KEY, "date"), of_voids]))
-        settled = settle(batch.events, _first_of_each(known), self._landed_at)
+        settled = settle(batch.events, known, self._landed_at)
         voids = pl.concat([self._store.named("voids", batch.events.select(KEY)), batch.voids])
         if not settled.events.is_empty():
             self._append_events(settled.events)
@@ -79,7 +87,8 @@ class Keeper:
         if not voids.is_empty():
             self._append_voided(pl.concat([known.select(_DATED), settled.events.select(_DATED)]), voids)
         resent = pl.concat([settled.duplicates.select(PLACE), settled.conflicts.select(PLACE)])
-        kept = {"events": batch.events.join(resent, on=PLACE, how="anti"), **sides}
+        events = batch.events.select(PLACE)
+        kept = {"events": events if resent.is_empty() else events.join(resent, on=PLACE, how="anti"), **sides}
         return {kind: rows.select(PLACE) for kind, rows in kept.items()}
 
     def _append_voided(self, events: pl.DataFrame, voids: pl.DataFrame) -> None:
@@ -99,11 +108,6 @@ class Keeper:
             rows = pl.DataFrame(remembered, schema=["kind", "property"], orient="row")
             self._store.append("untyped_properties", rows.with_columns(landed_at=pl.lit(self._landed_at, INSTANT)))
         self._store.append("events", typed)
-
-
-def _first_of_each(known: pl.DataFrame) -> pl.DataFrame:
-    """Where a bounded look for resends let an event in twice, the first received of them."""
-    return known.sort("received_at").unique(KEY, keep="first", maintain_order=True)
 
 
 def _typed_and_untyped(

@@ -67,15 +67,17 @@ def land_folder(
     """
     zone = list_files(folder)
     before = store.landed_files()
+    hashed, identities = store.identities(), dict[str, Identity]()
     seen, used_paths = set(before["file_id"]), set(before.filter(pl.col("events") > 0)["path"])
     problems = list(zone.problems)
     gathered = _Gathered(store, landed_at, settings.limits.max_property_columns, problems)
     seen_before = repeated = 0
     for file in zone.files:
         on_file(file)
-        identity = _identify(file, problems)
+        identity = _identify(file, hashed.get(file.name), problems)
         if identity is None:
             continue
+        identities[file.name] = identity
         if identity.file_id in seen:
             seen_before += 1
         elif gathered.has(identity.file_id):
@@ -84,10 +86,14 @@ def land_folder(
             origin = Origin(identity.file_id, file.name, settings, landed_at, is_changed=file.name in used_paths)
             gathered.read(file, identity.look, origin, batch_rows)
     gathered.append()
+    if identities != hashed:
+        store.note_identities(identities)
     return LandingReport(gathered.landed(), seen_before, tuple(problems), repeated)
 
 
-def _identify(file: FileToLand, problems: list[Problem]) -> Identity | None:
+def _identify(file: FileToLand, before: Identity | None, problems: list[Problem]) -> Identity | None:
+    if before is not None and look_at(file.path) == before.look:
+        return before
     try:
         identity = identify(file.path)
     except OSError as error:

@@ -1,6 +1,6 @@
 """What is stale and is brought up to date: landing, definitions, usage, billing, and all of it as one run."""
 
-from meterhouse.planning.billing import bill_cycles
+from meterhouse.planning.billing import BillingReport, Summary, bill_cycles
 from meterhouse.planning.definitions import define, read_definitions
 from meterhouse.planning.events import land, unattributed_events
 from meterhouse.planning.meter_check import MeterFinding, check_meters
@@ -8,16 +8,19 @@ from meterhouse.planning.preview import Asked, Preview, preview
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.rejects import open_rejects
 from meterhouse.planning.run import RunReport, clock_after, run
+from meterhouse.planning.steps import remembered
 from meterhouse.planning.untyped import slow_meters, untyped_properties, with_properties_of
 from meterhouse.planning.usage import meter, stale_days
 
 __all__ = [
     "Asked",
+    "BillingReport",
     "MeterFinding",
     "Preview",
     "Progress",
     "RunReport",
     "Silent",
+    "Summary",
     "bill_cycles",
     "check_meters",
     "clock_after",
@@ -27,6 +30,7 @@ __all__ = [
     "open_rejects",
     "preview",
     "read_definitions",
+    "remembered",
     "run",
     "slow_meters",
     "stale_days",

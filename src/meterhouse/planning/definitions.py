@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from meterhouse.catalog import read_people
+from meterhouse.catalog import find_file, read_people
+from meterhouse.planning.fingerprints import digest, frame_digest
 from meterhouse.planning.invoiced import at_odds
+from meterhouse.planning.steps import inputs_of, is_done, note_done
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,13 +17,33 @@ if TYPE_CHECKING:
     from meterhouse.catalog import Project
     from meterhouse.warehouse import Warehouse
 
+_STEP: Final = "definitions"
+_PEOPLE: Final = ("customers", "subscriptions", "rejected_rows")
+_INVOICED: Final = ("invoices", "invoice_lines")
+"""What rows of subscriptions are held against."""
 
-def define(project: Project, warehouse: Warehouse) -> dict[str, pl.DataFrame]:
-    """Store the definitions as the project's files say them now; tables by name."""
-    tables = read_definitions(project, warehouse)
-    for name, frame in tables.items():
+
+def define(project: Project, warehouse: Warehouse) -> bool:
+    """Store the definitions as the project's files say them now; False where they say what they said last time."""
+    files = _digest_of_files(project)
+    if is_done(warehouse, _STEP, _inputs(project, warehouse, files)):
+        return False
+    for name, frame in read_definitions(project, warehouse).items():
         warehouse.replace(name, frame)
-    return tables
+    note_done(warehouse, _STEP, _inputs(project, warehouse, files))
+    return True
+
+
+def _inputs(project: Project, warehouse: Warehouse, files: str) -> str:
+    """What definitions are made from, and what they were made into: someone may have changed the tables."""
+    tables = (*project.definitions, *_PEOPLE, *_INVOICED)
+    return inputs_of(warehouse, tables, project.settings.model_dump_json(), files)
+
+
+def _digest_of_files(project: Project) -> str:
+    """The digest of everything that definitions are read from."""
+    people = (find_file(project.root, name).read_bytes() for name in ("customers", "subscriptions"))
+    return digest(*(frame_digest(frame) for frame in project.definitions.values()), *people)
 
 
 def read_definitions(project: Project, warehouse: Warehouse) -> dict[str, pl.DataFrame]:

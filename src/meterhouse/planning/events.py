@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
+import msgspec
 import polars as pl
 
-from meterhouse.landing import LandingReport, land_folder, list_files
+from meterhouse.landing import Identity, LandingReport, land_folder, list_files
 from meterhouse.metering import attribute
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.untyped import untyped_properties
 from meterhouse.tables import WAREHOUSE, Events, empty, schema_of
+from meterhouse.warehouse.commit import write_cache
 from meterhouse.warehouse.event_index import EventIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from meterhouse.catalog import Project
     from meterhouse.tables.properties import Held
     from meterhouse.warehouse import Warehouse
+
+_IDENTITIES: Final = "_index/files.json"
+_TICK_NS: Final = 2_000_000_000
+"""Two changes that lie no further apart may have the same time: file systems keep it that coarsely."""
 
 
 class WarehouseEvents:
@@ -35,10 +42,23 @@ class WarehouseEvents:
         self._warehouse = warehouse
         self._window_days = window_days
         self._index = EventIndex(warehouse.root, on_index)
+        self._began_ns = time.time_ns()
 
     def landed_files(self) -> pl.DataFrame:
         """(file_id, path, events) of the files that were landed to their end."""
         return self._warehouse.scan("landed_files").select("file_id", "path", "events").collect()
+
+    def identities(self) -> dict[str, Identity]:
+        """Files by name that were hashed before; a cache, without which all of them are hashed again."""
+        try:
+            return msgspec.json.decode((self._warehouse.root / _IDENTITIES).read_bytes(), type=dict[str, Identity])
+        except (FileNotFoundError, msgspec.DecodeError):
+            return {}
+
+    def note_identities(self, identities: Mapping[str, Identity]) -> None:
+        """Keep what files are like, but of those that were changed a moment ago: they may be again, unnoticed."""
+        settled = {name: held for name, held in identities.items() if held.look.changed_ns < self._began_ns - _TICK_NS}
+        write_cache(self._warehouse.root / _IDENTITIES, msgspec.json.encode(settled))
 
     def event_columns(self) -> list[str]:
         """Columns of the stored events, with those of properties."""

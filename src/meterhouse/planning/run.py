@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from meterhouse import __version__
-from meterhouse.planning.billing import bill_cycles
+from meterhouse.planning.billing import BillingReport, bill_cycles
 from meterhouse.planning.definitions import define
 from meterhouse.planning.events import land
 from meterhouse.planning.fingerprints import digest, frame_digest
 from meterhouse.planning.progress import Progress, Silent
+from meterhouse.planning.steps import inputs_of, is_done, note_done
 from meterhouse.planning.usage import meter
-from meterhouse.tables import Runs, schema_of
+from meterhouse.tables import WAREHOUSE, Runs, schema_of
 from meterhouse.warehouse import Warehouse, recover
 
 if TYPE_CHECKING:
-    from meterhouse.bill import Bill
     from meterhouse.catalog import Project
     from meterhouse.landing import LandingReport
+
+_STEP: Final = "run"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class RunReport:
     landing: LandingReport
     rejected_rows: pl.DataFrame
     days_metered: list[date]
-    bill: Bill
+    billing: BillingReport
 
 
 def clock_after(through: date) -> datetime:
@@ -52,11 +54,11 @@ def run(project: Project, through: date, landed_at: datetime, progress: Progress
         recover(warehouse)
         as_of = _clock(through, warehouse)
         landing = land(project, warehouse, landed_at, progress)
-        definitions = define(project, warehouse)
+        define(project, warehouse)
         days = meter(project, warehouse, as_of, progress)
         found = _bill(project, warehouse, as_of, progress)
         _note_run(project, warehouse, as_of)
-    return RunReport(as_of, landing, definitions["rejected_rows"], days, found)
+        return RunReport(as_of, landing, warehouse.scan("rejected_rows").collect(), days, found)
 
 
 def _clock(through: date, warehouse: Warehouse) -> datetime:
@@ -65,20 +67,28 @@ def _clock(through: date, warehouse: Warehouse) -> datetime:
     return asked if latest is None else max(asked, latest)
 
 
-def _bill(project: Project, warehouse: Warehouse, as_of: datetime, progress: Progress) -> Bill:
+def _bill(project: Project, warehouse: Warehouse, as_of: datetime, progress: Progress) -> BillingReport:
     """Bill, and say what came out."""
     progress.begin("Billing", 1)
     progress.advance(f"cycles that ended by {as_of:%Y-%m-%d %H:%M} UTC")
     found = bill_cycles(project.settings, warehouse, as_of)
     progress.end(
-        f"{found.finalized['invoices'].height:,} invoices finalized, {found.drafts['invoices'].height:,} drafts, "
-        f"{found.estimates.height:,} estimates"
+        f"{found.finalized.invoices:,} invoices finalized, {found.drafts.invoices:,} drafts, "
+        f"{found.estimates:,} estimates"
     )
     return found
 
 
 def _note_run(project: Project, warehouse: Warehouse, as_of: datetime) -> None:
     """Keep that this clock was run on these inputs, once; a run repeated after being cut off notes the same."""
+    stored = inputs_of(warehouse, WAREHOUSE, project.settings.model_dump_json(), as_of.isoformat())
+    if is_done(warehouse, _STEP, stored):
+        return
+    _append_run(project, warehouse, as_of)
+    note_done(warehouse, _STEP, inputs_of(warehouse, WAREHOUSE, project.settings.model_dump_json(), as_of.isoformat()))
+
+
+def _append_run(project: Project, warehouse: Warehouse, as_of: datetime) -> None:
     inputs = _inputs_digest(project, warehouse)
     run_id = digest(as_of.isoformat(), inputs)[:32]
     if not warehouse.scan("runs").filter(pl.col("run_id") == run_id).head(1).collect().is_empty():

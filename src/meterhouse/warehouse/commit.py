@@ -89,10 +89,15 @@ def read_commit(table: Path, version: int) -> Commit | None:
     return Commit(hashlib.sha256(content).hexdigest(), [unquote(file["path"]) for file in added if file["dataChange"]])
 
 
+def newest_commit(table: Path) -> Path | None:
+    """The newest commit in the log of a table, None where it has none."""
+    return max((table / "_delta_log").glob(f"{'[0-9]' * 20}.json"), default=None)
+
+
 def drop_torn_commit(table: Path) -> bool:
     """Forget the newest commit where a power cut left it, or its data, empty: it was never reported as done."""
     log = table / "_delta_log"
-    newest = max(log.glob(f"{'[0-9]' * 20}.json"), default=None)
+    newest = newest_commit(table)
     if newest is None or not _is_torn(table, newest):
         return False
     for file in [*log.glob(f"{newest.stem}.*"), *log.glob("_last_checkpoint")]:
@@ -104,6 +109,14 @@ def drop_torn_commit(table: Path) -> bool:
 def table_folder(handle: DeltaTable) -> Path:
     """Where the table's files are."""
     return Path(unquote(handle.table_uri.removeprefix("file://")))
+
+
+def write_cache(file: Path, content: bytes) -> None:
+    """Write a file that may be lost, but that no reader ever sees half of."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    unfinished.write_bytes(content)
+    unfinished.rename(file)
 
 
 def sync_files(paths: Iterable[Path]) -> None:
