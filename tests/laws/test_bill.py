@@ -30,7 +30,14 @@ PRODUCTS: Final = ("basic", "pro")
 METERS: Final = pl.DataFrame(
     {"meter": ["calls", "seats"], "name": ["Calls", "Seats"], "unit": "unit", "aggregation": ["sum", "max"]}
     | {"property": "any", "filter_json": "", "definition": ["calls", "seats"]}
-    | {"unit_multiplier": Decimal(1), "percent": None, "numeric_text": False, "carry_over": False},
+    | {
+        "unit_multiplier": Decimal(1),
+        "percent": None,
+        "rounding": None,
+        "rounding_to": None,
+        "numeric_text": False,
+        "carry_over": False,
+    },
     schema_of(Meters),
 )
 UNITS: Final = st.integers(0, 60).map(Decimal) | st.decimals("0", "60", places=3)

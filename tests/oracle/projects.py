@@ -36,6 +36,8 @@ meters:
     filter: {clauses: [{property: metadata.plan.name, operator: ne, value: free}]}
     aggregation: {func: max, property: tokens}
   level: {event: level, aggregation: {func: last, property: tokens}}
+  stock: {aggregation: {func: weighted_sum, property: tokens, carry_over: true, numeric_text: count}}
+  burst: {event: call, aggregation: {func: percentile, property: tokens, percent: 95}}
   plans:
     filter:
       conjunction: or

@@ -58,6 +58,10 @@ ALTERATIONS: Final = """
     usage_daily         | usage_daily          | last_timestamp           | meter = 'level' AND events > 0
     usage_daily         | usage_daily          | last_event_id            | meter = 'level' AND events > 0
     usage_daily         | usage_daily          | distinct_values          | meter = 'plans' AND events > 0
+    usage_daily         | usage_daily          | sum_by_seconds           | meter = 'stock'
+    usage_daily         | usage_daily          | sum_by_microseconds      | meter = 'stock'
+    usage_daily         | usage_daily          | last_source              | meter = 'level' AND events > 0
+    usage_daily         | usage_daily          | sorted_values            | meter = 'burst' AND events > 0
     usage_daily         | usage_daily          | customer_id              | true
     usage_daily         | usage_daily          | attributed               | true
     usage_daily         | usage_daily          | slice_start              | true
@@ -307,7 +311,7 @@ def next_value(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         pl.Datetime: value + timedelta(microseconds=1),
         pl.Decimal: value + pl.lit(Decimal(1).scaleb(-scale), pl.Decimal(38, scale)),
         pl.Int64: value.fill_null(0) + 1,
-        pl.List: pl.concat_list(value, pl.lit("other")),
+        pl.List: pl.concat_list(value, value.list.last()),
         pl.String: value + "1",
     }
     return steps[dtype.base_type()]

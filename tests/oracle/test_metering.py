@@ -17,7 +17,7 @@ from meterhouse.auditing.audit import prepare
 from meterhouse.auditing.filters import Properties, condition
 from meterhouse.catalog import Aggregation, Clause, Filter, Meter
 from meterhouse.catalog.filters import Operator, Value
-from meterhouse.catalog.meters import TAKES, Function
+from meterhouse.catalog.meters import TAKES, Function, Rounding
 from meterhouse.catalog.rows import meter_rows
 from meterhouse.metering import EventProperties, cuts_within_days, matches, measure_daily, measure_periods
 from meterhouse.tables import BillingPeriods, Customers, Events, LandedFiles, MeteredPrices, Subscriptions, schema_of
@@ -81,7 +81,10 @@ OPTIONS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         )
     ),
 }
-"""Every way to ask for an aggregation."""
+"""Every way to ask for an aggregation, but for rounding."""
+
+DIRECTIONS: Final = ("up", "down", "half")
+STEPS: Final = tuple(map(Decimal, ("0.000000000001", "0.5", "1", "3", "1000")))
 
 SHAPES: Final[dict[str, tuple[Value | tuple[Value, ...] | None, ...]]] = {
     **VALUES,
@@ -127,6 +130,7 @@ aggregations = st.sampled_from([(name, options) for name in FUNCTIONS for option
         func=st.just(drawn[0]),
         property=st.none() if drawn[0] == "count" else st.sampled_from(PROPERTIES),
         **{option: st.just(value) for option, value in drawn[1].items()},
+        rounding=st.none() | st.builds(Rounding, direction=st.sampled_from(DIRECTIONS), to=st.sampled_from(STEPS)),
     )
 )
 meters = st.lists(

@@ -344,6 +344,40 @@ def test_numbers_and_numbers_as_text_are_counted_together() -> None:
     assert_rows(total("sum", MIXED, numeric_text="count"), "quantity | events | skipped\n0.5 | 4 | 2")
 
 
+@pytest.mark.parametrize(
+    ("size", "to", "up", "down", "half"),
+    [
+        ("123.456", "1", 124, 123, 123),
+        ("123.456", "0.01", "123.46", "123.45", "123.46"),
+        ("123.456", "100", 200, 100, 100),
+        ("1500", "1000", 2000, 1000, 2000),
+        ("2000", "1000", 2000, 2000, 2000),
+        ("-1.5", "1", -1, -2, -2),
+        ("0", "1000", 0, 0, 0),
+        ("0.000000000001", "7", 7, 0, 0),
+    ],
+)
+def test_the_quantity_of_a_period_is_rounded_to_a_multiple(
+    size: str, to: str, up: object, down: object, half: object
+) -> None:
+    meters = {
+        direction: meter_of("sum", rounding={"direction": direction, "to": to}) for direction in ("up", "down", "half")
+    }
+    used = events(f"event_id | size\na | {size}")
+    daily = measure_daily(used, meters, CUSTOMERS, SUBSCRIPTIONS, NO_CUTS)
+    wanted = january_of("ada").drop("meter").join(pl.LazyFrame({"meter": list(meters)}), how="cross")
+    assert_rows(
+        measure_periods(daily, wanted, meter_rows(meters).lazy()),
+        f"meter | quantity\nup | {up}\ndown | {down}\nhalf | {half}",
+    )
+
+
+def test_no_quantity_is_not_rounded_to_one() -> None:
+    meters = {"m": meter_of("max", rounding="up")}
+    daily = measure_daily(MIXED, meters, CUSTOMERS, SUBSCRIPTIONS, NO_CUTS)
+    assert_rows(measure_periods(daily, january_of("bob"), meter_rows(meters).lazy()), "quantity\n-")
+
+
 def test_last_is_by_time_then_receipt_then_id() -> None:
     tied = events(
         """

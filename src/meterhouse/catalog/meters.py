@@ -35,6 +35,23 @@ TAKES: Final[dict[str, frozenset[Function]]] = {
 """Which aggregations take an option."""
 
 
+class Rounding(BaseModel):
+    """How a period's quantity is rounded, once, before anything is taken from it or priced (rule 4.6)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    direction: Literal["up", "down", "half"] = Field(
+        description="`up` to what is not below it, `down` to what is not above it, or `half` away from zero."
+    )
+    to: Decimal = Field(
+        Decimal(1), gt=0, lt=10**15, decimal_places=12, description="Whole multiples of this, e.g. 1, 0.01 or 1000."
+    )
+
+
+def _rounding_of_direction(rounding: object) -> object:
+    return {"direction": rounding} if isinstance(rounding, str) else rounding
+
+
 class Aggregation(BaseModel):
     """How the values of the matching events become a quantity (rule 2.2).
 
@@ -63,6 +80,10 @@ class Aggregation(BaseModel):
         "and not with nothing.",
     )
 
+    rounding: Annotated[Rounding | None, BeforeValidator(_rounding_of_direction)] = Field(
+        None, description="`up`, `down` or `half`, or one of them with what to round to: the quantity of a period."
+    )
+
     @model_validator(mode="after")
     def _options_fit_function(self) -> Aggregation:
         if (self.func == "count") == (self.property is not None):
@@ -83,7 +104,7 @@ class Aggregation(BaseModel):
         """Whether quantities of parts of a period add up to that of the whole."""
         match self.func:
             case "count" | "sum":
-                return not self.carry_over
+                return not self.carry_over and self.rounding is None
             case "max" | "min" | "avg" | "unique" | "last" | "weighted_sum" | "percentile":
                 return False
             case _:
@@ -102,7 +123,7 @@ class Unit(BaseModel):
 
 
 def _unit_of_label(unit: object) -> object:
-    return Unit(label=unit) if isinstance(unit, str) else unit
+    return {"label": unit} if isinstance(unit, str) else unit
 
 
 class Meter(BaseModel):

@@ -37,6 +37,8 @@ def _meter_row(key: str, meter: Meter) -> dict[str, Any]:
         "percent": aggregation.percent,
         "numeric_text": aggregation.numeric_text == "count",
         "carry_over": aggregation.carry_over,
+        "rounding": aggregation.rounding and aggregation.rounding.direction,
+        "rounding_to": aggregation.rounding and aggregation.rounding.to,
         "filter_json": filter_json(meter.matching()),
     }
     return {

@@ -10,6 +10,7 @@ from meterhouse.catalog.filters import Filter
 from meterhouse.metering.attribution import SENT_IDS, attribute
 from meterhouse.metering.filters import matches
 from meterhouse.metering.operands import EventProperties
+from meterhouse.metering.parts import rounded
 from meterhouse.metering.slices import slice_events
 from meterhouse.metering.states import (
     LAST,
@@ -36,7 +37,7 @@ _GROUP: Final = (*SENT_IDS, "date", "slice_start")
 _MATCHING: Final = "matching"
 _VALUE: Final = "value"
 _SHARED: Final = "_shared"
-_MEASURES: Final = ("aggregation", "percent", "carry_over", "definition")
+_MEASURES: Final = ("aggregation", "percent", "carry_over", "rounding", "rounding_to", "definition")
 _SLICE: Final = ("date", "customer_id", "slice_start", "attributed")
 
 
@@ -151,7 +152,7 @@ def measure_periods(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl
     nothing = pl.when(pl.col("aggregation").is_in(OF_NOTHING)).then(pl.lit(0, dtype=QUANTITY))
     usage = wanted.join(combine(slices, key), on=key, how="left").with_columns(
         # A group of events that were all skipped has no quantity of its own either.
-        quantity=pl.coalesce("quantity", nothing),
+        quantity=rounded(pl.coalesce("quantity", nothing), pl.col("rounding"), pl.col("rounding_to")),
         events=pl.col("events").fill_null(0),
         skipped=pl.col("skipped").fill_null(0),
     )

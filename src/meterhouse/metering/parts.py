@@ -18,6 +18,14 @@ def parts_of(quantity: pl.Expr) -> pl.Expr:
     return quantity.to_physical()
 
 
+def rounded(quantity: pl.Expr, direction: pl.Expr, to: pl.Expr) -> pl.Expr:
+    """A quantity as a multiple of `to`: `up`, `down`, or `half` away from zero; as it is where that is null."""
+    parts, step = parts_of(quantity), parts_of(to)
+    half = parts.sign() * ((2 * parts.abs() + step) // (2 * step))
+    times = pl.when(direction == "up").then((parts + step - 1) // step).when(direction == "down").then(parts // step)
+    return pl.when(direction.is_null()).then(quantity).otherwise(from_parts(times.otherwise(half) * step))
+
+
 def exact_sum(quantities: pl.Expr) -> pl.Expr:
     """The sum of quantities of any size; 0 of none. Raises where it may not fit.
 

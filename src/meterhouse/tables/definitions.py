@@ -22,6 +22,8 @@ class Meters(dy.Schema):
     percent = column.quantity("Of `percentile`: part of the values at or below the quantity.", nullable=True)
     numeric_text = column.flag("Text spelled as a number counts as that number (rule 1.7).")
     carry_over = column.flag("A period begins with what all earlier ones left.")
+    rounding = column.text("`up`, `down` or `half`; null where quantities are not rounded (rule 4.6).", nullable=True)
+    rounding_to = column.quantity("Quantities are rounded to multiples of this.", nullable=True)
     filter_json = column.text("Which events count, as canonical JSON (rule 2.1).")
     definition = column.identifier("Digest of aggregation, its options, property and filter: what the meter measures.")
 

@@ -2,7 +2,7 @@
 CREATE OR REPLACE TEMP TABLE usage_again AS
 WITH used AS (
     SELECT
-        u.subscription_id, u.cycle, u.meter, m.aggregation, m.percent,
+        u.subscription_id, u.cycle, u.meter, m.aggregation, m.percent, m.rounding, m.rounding_to,
         epoch_us(u.period_end) - epoch_us(u.period_start) AS length,
         -- How long what the event changed was so within the period; what came before it was so from its start.
         epoch_us(u.period_end) - epoch_us(greatest(e.timestamp, u.period_start)) AS lasted,
@@ -15,7 +15,7 @@ WITH used AS (
 ),
 summed AS (
     SELECT
-        subscription_id, cycle, meter, aggregation, percent, length,
+        subscription_id, cycle, meter, aggregation, percent, rounding, rounding_to, length,
         count(*) FILTER (counted) AS events,
         count(*) FILTER (NOT counted) AS skipped,
         sum(number) AS total,
@@ -28,18 +28,32 @@ summed AS (
         coalesce(sum(parts(number) * (lasted % 1000000)) FILTER (aggregation = 'weighted_sum'), 0) AS by_microseconds
     FROM used
     GROUP BY ALL
+),
+measured AS (
+    SELECT
+        subscription_id, cycle, meter, events, skipped, rounding, rounding_to,
+        CASE aggregation
+            WHEN 'count' THEN CAST(events AS DECIMAL(38, 12))
+            WHEN 'sum' THEN coalesce(total, 0)
+            WHEN 'min' THEN least
+            WHEN 'max' THEN greatest
+            WHEN 'avg' THEN mean(total, events)
+            WHEN 'last' THEN latest
+            WHEN 'unique' THEN CAST(distinct_texts AS DECIMAL(38, 12))
+            WHEN 'weighted_sum' THEN mean_level(by_seconds, by_microseconds, length)
+            WHEN 'percentile' THEN nearest_rank(sorted, percent)
+        END AS quantity
+    FROM summed
 )
 SELECT
     subscription_id, cycle, meter, events, skipped,
-    CASE aggregation
-        WHEN 'count' THEN CAST(events AS DECIMAL(38, 12))
-        WHEN 'sum' THEN coalesce(total, 0)
-        WHEN 'min' THEN least
-        WHEN 'max' THEN greatest
-        WHEN 'avg' THEN mean(total, events)
-        WHEN 'last' THEN latest
-        WHEN 'unique' THEN CAST(distinct_texts AS DECIMAL(38, 12))
-        WHEN 'weighted_sum' THEN mean_level(by_seconds, by_microseconds, length)
-        WHEN 'percentile' THEN nearest_rank(sorted, percent)
+    CASE rounding
+        WHEN 'down' THEN from_parts(floor_div(parts(quantity), parts(rounding_to)) * parts(rounding_to))
+        WHEN 'up' THEN -from_parts(floor_div(-parts(quantity), parts(rounding_to)) * parts(rounding_to))
+        WHEN 'half'
+            THEN sign(quantity) * from_parts(
+                (2 * abs(parts(quantity)) + parts(rounding_to)) // (2 * parts(rounding_to)) * parts(rounding_to)
+            )
+        ELSE quantity
     END AS quantity
-FROM summed;
+FROM measured;
