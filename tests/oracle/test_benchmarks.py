@@ -16,7 +16,7 @@ from benchmarks.generate import write_project
 from benchmarks.references import duck, postgres
 from benchmarks.sets import GENERATED, SETS
 from meterhouse.catalog import read_project
-from meterhouse.metering import combine
+from meterhouse.metering import combine, of_days
 from meterhouse.planning import define, land, meter
 from meterhouse.warehouse import Warehouse
 
@@ -47,8 +47,8 @@ def measured(project: Path) -> pl.DataFrame:
     """Quantities as meterhouse has them: meter, customer, day."""
     warehouse = Warehouse(str(project / "warehouse"))
     states = warehouse.scan("usage_daily").filter("attributed")
-    aggregations = warehouse.scan("meters").select("meter", "aggregation")
-    found = combine(states.join(aggregations, on="meter"), ["meter", "customer_id", "date"])
+    days = of_days(states, warehouse.scan("meters"), pl.col("date"), pl.col("date"))
+    found = combine(days, ["meter", "customer_id", "date"])
     # Where every value was skipped, SQL has null, and a sum of meterhouse 0.
     counted = found.filter(pl.col("events") > 0)
     return _comparable(counted.rename({"customer_id": "external_customer_id"}).collect())

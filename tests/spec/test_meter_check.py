@@ -64,6 +64,26 @@ ODD: Final[list[tuple[Oddity, dict[str, Any], str]]] = [
         "`cached eq \"yes\"` matches no event: 'cached' is always true or false, and compares only with that.",
     ),
     (
+        "type_never_matches",
+        {"aggregation": {"func": "sum", "property": "model", "numeric_text": "count"}},
+        "'model' is always a text, and never spelled as a number: nothing is measured.",
+    ),
+    (
+        "unknown_property",
+        {"filter": {"clauses": [{"property": "Size", "operator": "exists"}]}} | COUNT,
+        "No event has a property 'Size' with a text, a number, true or false. Did you mean 'size'?",
+    ),
+    (
+        "matches_nothing",
+        _counting("model", "in", ["gpt", "claude-3"]),
+        '`model in ["gpt","claude-3"]` matches no event. Did you mean',
+    ),
+    (
+        "matches_nothing",
+        _counting("model", "not_in", ["gpt-4", "claude"]),
+        '`model not_in ["gpt-4","claude"]` matches no event. Events have: claude, gpt-4.',
+    ),
+    (
         "compares_digits",
         _counting("size", "gt", 10),
         "`size gt 10`: 'size' is always a text, so that digits are compared and not numbers",
@@ -105,6 +125,8 @@ ODD: Final[list[tuple[Oddity, dict[str, Any], str]]] = [
 NOT_ODD: Final[list[dict[str, Any]]] = [
     {"aggregation": {"func": "count"}},
     {"event": "call", "aggregation": {"func": "unique", "property": "model"}},
+    {"aggregation": {"func": "sum", "property": "size", "numeric_text": "count"}},
+    _counting("model", "in", ["gpt-4", "other"]),
     _counting("timestamp", "gt", 5),
     _counting("source", "eq", "user"),
     _counting("size", "eq", 10),
@@ -205,4 +227,7 @@ def test_a_meter_in_words() -> None:
         }
     )
     assert meter_words(meter) == 'sum of tokens where name eq "call" and (model like "gpt" or tokens gt 5)'
+    options = {"func": "percentile", "property": "seconds", "percent": 95, "numeric_text": "count"}
+    percentile = Meter.model_validate({"aggregation": options})
+    assert meter_words(percentile) == "percentile 95 of seconds (texts as numbers) of all events"
     assert meter_words(Meter(aggregation=Aggregation(func="count"))) == "count of all events"

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meterhouse.catalog.filters import Clause, Filter, filter_json
+from meterhouse.catalog.filters import Clause, Filter, filter_json, number_text
 
 if TYPE_CHECKING:
-    from meterhouse.catalog.meters import Meter
+    from meterhouse.catalog.meters import Aggregation, Meter
 
 
 def meter_words(meter: Meter) -> str:
     """`sum of tokens where name eq "call" and model like "gpt"`."""
-    of = f" of {meter.aggregation.property}" if meter.aggregation.property else ""
     rule = meter.matching()
-    return f"{meter.aggregation.func}{of}" + (f" where {filter_words(rule)}" if rule.clauses else " of all events")
+    return aggregation_words(meter.aggregation) + (f" where {filter_words(rule)}" if rule.clauses else " of all events")
+
+
+def aggregation_words(aggregation: Aggregation) -> str:
+    """`percentile 95 of seconds`, with the options that are not as usual."""
+    percent = "" if aggregation.percent is None else f" {number_text(aggregation.percent)}"
+    of = f" of {aggregation.property}" if aggregation.property else ""
+    options = ["texts as numbers"] * (aggregation.numeric_text == "count") + ["carried over"] * aggregation.carry_over
+    return f"{aggregation.func}{percent}{of}" + (f" ({', '.join(options)})" if options else "")
 
 
 def filter_words(rule: Filter) -> str:

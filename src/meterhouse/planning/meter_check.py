@@ -22,7 +22,7 @@ from meterhouse.tables.properties import property_columns
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from meterhouse.catalog import Catalog, Meter
+    from meterhouse.catalog import Aggregation, Catalog, Meter
     from meterhouse.tables.properties import Kind
     from meterhouse.warehouse import Warehouse
 
@@ -43,6 +43,7 @@ NOTICES: Final[frozenset[Oddity]] = frozenset({"skipped", "no_price"})
 _TYPE_WORDS: Final[dict[Kind, str]] = {"number": "a number", "text": "a text", "flag": "true or false"}
 _NO_PRICE: Final = "No product prices it or grants credits of it: it is measured, and not billed."
 _ORDERS: Final = ("gt", "gte", "lt", "lte")
+_LIKENESS: Final = ("eq", "in", "like")
 _MOST_VALUES: Final = 10_000
 _FEW: Final = 10
 
@@ -180,7 +181,7 @@ def _of_clause(name: str, clause: Clause, landed: _Landed) -> Iterator[MeterFind
         yield MeterFinding(name, "unknown_event", says)
     elif not kinds and held not in FIXED_PROPERTIES:
         yield MeterFinding(name, "unknown_property", _no_event_has(held, landed))
-    elif kinds == ["text"] and clause.operator in _ORDERS and isinstance(clause.value, Decimal):
+    elif kinds == ["text"] and clause.operator in _ORDERS and isinstance(clause.values()[0], Decimal):
         says = f"{words}: '{held}' is always a text, so that digits are compared and not numbers: \"9\" is above 10."
         yield MeterFinding(name, "compares_digits", f"{says} Have senders write it without quotes.")
     elif matched == 0 and "text" not in kinds:
@@ -204,8 +205,7 @@ def _of_value(name: str, meter: Meter, landed: _Landed) -> Iterator[MeterFinding
         says = f"{matched - valued:,} of the {matched:,} events that match have no value '{held}' that counts."
         yield MeterFinding(name, "skipped", f"{says} `meterhouse meter preview {name}` shows why.")
     elif landed.kinds.get(held, ["text"]) == ["text"]:
-        says = f"'{held}' is always a text, and `{meter.aggregation.func}` counts only numbers: nothing is measured."
-        yield MeterFinding(name, "type_never_matches", f"{says} Have senders write it without quotes.")
+        yield MeterFinding(name, "type_never_matches", _only_text(held, meter.aggregation))
     else:
         says = f"None of the {matched:,} events that match has a value '{held}' that counts: nothing is measured."
         yield MeterFinding(name, "all_skipped", f"{says} `meterhouse meter preview {name}` shows what they have.")
@@ -217,10 +217,17 @@ def _no_event_has(named: str, landed: _Landed) -> str:
     return f"No event has a property '{named}' with a text, a number, true or false.{meant}"
 
 
+def _only_text(held: str, aggregation: Aggregation) -> str:
+    if aggregation.numeric_text == "count":
+        return f"'{held}' is always a text, and never spelled as a number: nothing is measured."
+    says = f"'{held}' is always a text, and `{aggregation.func}` counts only numbers: nothing is measured."
+    return f"{says} Have senders write it without quotes, or let the meter take text: `numeric_text: count`."
+
+
 def _near(clause: Clause, known: list[str]) -> str:
     """What a text was probably meant to be, or the few that there are."""
-    near = _nearest(str(clause.value), known)
-    if near:
+    near = next(filter(None, (_nearest(str(value), known) for value in clause.values())), "")
+    if near and clause.operator in _LIKENESS:
         return f" Did you mean '{near}'?"
     return f" Events have: {', '.join(known)}." if 0 < len(known) <= _FEW else ""
 
