@@ -10,6 +10,8 @@ import yaml
 
 from docs.examples import PAGES, ROOT, agrees, copy_samples, examples_of, run
 from meterhouse.catalog.project import Catalog
+from meterhouse.catalog.settings import Limits
+from meterhouse.landing import EXPLANATIONS
 from meterhouse.landing.shapes import read_lines
 
 if TYPE_CHECKING:
@@ -52,6 +54,13 @@ def test_readme_names_only_paths_that_are_there() -> None:
 def test_reference_is_what_the_code_declares(tmp_path: Path) -> None:
     ended = run(f"python {ROOT}/docs/make_reference.py --check", tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_page_of_bad_input_names_every_reason_and_every_limit_as_it_is() -> None:
+    page = (ROOT / "docs" / "bad-input.md").read_text(encoding="utf-8")
+    assert {reason for reason in EXPLANATIONS if f"`{reason}`" not in page} == set()
+    shown = {"max_record_bytes": "16 MiB", **{name: f"{value:,}" for name, value in Limits() if value < 1 << 20}}
+    assert {name for name, value in shown.items() if f"`{name}` ({value})" not in page} == set()
 
 
 def test_catalog_of_the_readme_is_valid() -> None:

@@ -11,24 +11,30 @@ import atheris
 
 with atheris.instrument_imports(include=["meterhouse.landing", "meterhouse.tables.properties"]):
     from meterhouse.landing.files import EXTENSIONS
-    from tests.fuzz.conserved import check_landing, check_reading
-    from tests.fuzz.seeds import SEEDS, TOKENS
+    from tests.fuzz.conserved import check_landing, check_parts, check_reading
+    from tests.fuzz.seeds import METADATA, SEEDS, TOKENS
 
 FORMATS: Final = [
     extension for extension in (".jsonl", ".jsonl", ".jsonl", ".json", ".csv", ".parquet") if extension in EXTENSIONS
 ]
 _HEAD: Final = 2
 _CHUNK_ROWS: Final = (1000, 1000, 1000, 3)
-_LANDED: Final = 16
-"""One input in so many is landed, which is slower than reading it."""
+_READ: Final = 16
+"""One input in so many is read as a file, which takes far longer than to cut it into records."""
+
+_LANDED: Final = 64
+"""One input in so many is landed, which takes longer still."""
 
 
 def one_input(given: bytes) -> None:
     """Take a file apart from its first two bytes."""
     if len(given) < _HEAD:
         return
+    check_parts(given[_HEAD:])
+    if given[1] % _READ:
+        return
     name = f"e{FORMATS[given[0] % len(FORMATS)]}"
-    rows = _CHUNK_ROWS[given[1] % len(_CHUNK_ROWS)]
+    rows = _CHUNK_ROWS[given[1] // _READ % len(_CHUNK_ROWS)]
     check_reading(name, given[_HEAD:], chunk_rows=rows)
     if given[1] % _LANDED == 0:
         check_landing(name, given[_HEAD:], batch_rows=rows)
@@ -37,7 +43,7 @@ def one_input(given: bytes) -> None:
 def main() -> None:
     """Begin with the seeds, in a folder of their own, and go on for as long as the arguments say."""
     with TemporaryDirectory(prefix="seeds") as folder:
-        for number, seed in enumerate(SEEDS):
+        for number, seed in enumerate((*SEEDS, *METADATA)):
             for form in range(len(FORMATS)):
                 (Path(folder) / f"{number}-{form}").write_bytes(bytes([form, number % 256]) + seed)
         words = Path(folder).with_suffix(".words")
