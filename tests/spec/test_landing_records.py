@@ -111,6 +111,8 @@ REFUSED: list[tuple[Reason, str]] = [
     ("no_customer", f'{{"name": "call", "customer_id": "", "external_customer_id": null, {AT}}}'),
     ("no_timestamp", '{"name": "call", "customer_id": "ada"}'),
     ("bad_timestamp", '{"name": "call", "customer_id": "ada", "timestamp": 1772366400}'),
+    ("wrong_type", '{"name": "call", "customer_id": "ada", "timestamp": ["2026-03-01T12:00:00Z"]}'),
+    ("bad_json", '{"name": "call", "customer_id": "ada", "timestamp": "\\ud800"}'),
     ("bad_timestamp", event(at="yesterday")),
     ("bad_timestamp", event(at="2026-03-01")),
     ("bad_timestamp", event(at="2026-02-30T12:00:00Z")),

@@ -6,6 +6,7 @@ The shape is detected per record. A field that no shape knows refuses the record
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -34,11 +35,13 @@ from meterhouse.landing.reasons import TOO_DEEP, Fault
 from meterhouse.landing.values import members, with_members
 from meterhouse.tables.columns import INSTANT
 
+_NULL: Final = msgspec.Raw(b"null")
+
 Sent: Final = msgspec.defstruct(
     "Sent",
     [
         *((field, str | None, None) for field in TEXT_FIELDS),
-        *((field, msgspec.Raw, msgspec.Raw(b"null")) for field in (*SCALAR_FIELDS, *OBJECT_FIELDS)),
+        *((field, msgspec.Raw, _NULL) for field in (*SCALAR_FIELDS, *OBJECT_FIELDS)),
     ],
     forbid_unknown_fields=True,
 )
@@ -50,6 +53,8 @@ FIELDS: Final = pl.Schema({field: pl.String() for field in (*TEXT_FIELDS, *SCALA
 NUMBER: Final = r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$"
 
 _decode: Final = msgspec.json.Decoder(Sent).decode
+
+_decode_text: Final = msgspec.json.Decoder(str).decode
 
 _NOTHING: Final = Sent()
 
@@ -92,10 +97,12 @@ def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:
             faults[place] = _fault_of(error)
             sent.append(_NOTHING)
             texts[place:] = [line.decode("utf-8", "backslashreplace")]
-    columns = {field: [getattr(record, field) for record in sent] for field in TEXT_FIELDS}
-    raw = {field: _raw([getattr(record, field) for record in sent]) for field in (*SCALAR_FIELDS, *OBJECT_FIELDS)}
-    raw |= {field: _scalars(field, raw[field], faults) for field in SCALAR_FIELDS}
-    return pl.DataFrame({**columns, **raw, "record": texts}, schema={**FIELDS, "record": pl.String()}), faults
+    raw = {field: _raw(list(map(attrgetter(field), sent))) for field in (*SCALAR_FIELDS, *OBJECT_FIELDS)}
+    texts_sent = {field: list(map(attrgetter(field), sent)) for field in TEXT_FIELDS}
+    scalars = {field: _scalars(field, raw[field], faults) for field in SCALAR_FIELDS}
+    return pl.DataFrame(
+        {**texts_sent, **raw, **scalars, "record": texts}, schema={**FIELDS, "record": pl.String()}
+    ), faults
 
 
 def _event(line: bytes) -> msgspec.Struct:
@@ -235,6 +242,9 @@ def _stripe_customer(payload: str | None) -> str | None:
 
 
 def _raw(values: list[msgspec.Raw]) -> pl.Series:
+    """JSON as it is spelled; null is nothing."""
+    if values.count(_NULL) == len(values):
+        return pl.Series([None] * len(values), dtype=pl.String())
     spelled = pl.Series([bytes(value) for value in values], dtype=pl.Binary()).cast(pl.String())
     return spelled.set(spelled == "null", None)
 
@@ -246,11 +256,16 @@ def _scalars(field: str, raw: pl.Series, faults: Faults) -> pl.Series:
     values = raw.str.strip_chars('"')
     if odd.is_empty():
         return values
-    read = [msgspec.json.decode(raw[place]) for place in odd]
-    for place, value in zip(odd, read, strict=True):
-        if not isinstance(value, str):
+    texts: list[str | None] = []
+    for place in odd:
+        try:
+            texts.append(_decode_text(raw[place]))
+        except msgspec.ValidationError:
+            texts.append(None)
             faults.setdefault(place, Fault("wrong_type", f"Expected text or a number - at `$.{field}`"))
-    texts = [value if isinstance(value, str) else None for value in read]
+        except msgspec.DecodeError as wrong:
+            texts.append(None)
+            faults.setdefault(place, Fault("bad_json", str(wrong)))
     return values.scatter(odd, pl.Series(texts, dtype=pl.String()))
 
 
