@@ -15,6 +15,8 @@ from meterhouse.landing import Batch, Identity, Origin, land_folder, read_record
 from meterhouse.tables import WAREHOUSE, empty, schema_of, verify
 from meterhouse.tables.properties import Held
 
+PLACE: Final = ["file_id", "position"]
+
 CLOCK: Final = datetime(2026, 3, 2, tzinfo=UTC)
 
 
@@ -57,6 +59,22 @@ class MemoryStore:
     def places(self, table: str, file_ids: pl.Series) -> pl.DataFrame:
         return self.table(table).filter(pl.col("file_id").is_in(file_ids.implode())).select("file_id", "position")
 
+    def open_rejects(self) -> pl.DataFrame:
+        sizes = self.table("landed_files").select("file_id", "bytes")
+        found = self.table("rejected_events").join(self.table("retried_records"), on=PLACE, how="anti")
+        columns = ["file_id", "path", "bytes", "position", "reason"]
+        return found.join(sizes, on="file_id").select(columns).sort("path", "file_id", "position")
+
+    def rejected_rows(self, file_id: str, positions: pl.Series) -> pl.DataFrame:
+        return self.table("rejected_events").filter(file_id=file_id).join(positions.to_frame(), on="position")
+
+    def renew_rejects(self, rows: pl.DataFrame) -> None:
+        self._rows["rejected_events"] = [self.table("rejected_events").update(rows, on=PLACE)]
+
+    def note_read_again(self, rows: pl.DataFrame) -> None:
+        before = self.table("files_read_again").join(rows, on="file_id", how="anti")
+        self._rows["files_read_again"] = [before, rows]
+
     def append(self, table: str, rows: pl.DataFrame) -> None:
         self._rows[table].append(rows)
 
@@ -68,14 +86,25 @@ class DyingStore(MemoryStore):
         super().__init__()
         self.appends_left = appends_left
 
+    def renew_rejects(self, rows: pl.DataFrame) -> None:
+        self._live_on()
+        super().renew_rejects(rows)
+
+    def note_read_again(self, rows: pl.DataFrame) -> None:
+        self._live_on()
+        super().note_read_again(rows)
+
     def append(self, table: str, rows: pl.DataFrame) -> None:
-        if self.appends_left == 0:
-            raise KilledError
-        self.appends_left = None if self.appends_left is None else self.appends_left - 1
+        self._live_on()
         declared = WAREHOUSE[table].table
         verify(rows, declared)
         assert table == "events" or rows.schema == schema_of(declared)
         super().append(table, rows)
+
+    def _live_on(self) -> None:
+        if self.appends_left == 0:
+            raise KilledError
+        self.appends_left = None if self.appends_left is None else self.appends_left - 1
 
 
 def read(*records: str, **settings: Any) -> Batch:

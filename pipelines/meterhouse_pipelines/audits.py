@@ -13,7 +13,7 @@ from meterhouse.warehouse import connect
 from meterhouse_pipelines.reporting import table_of
 from meterhouse_pipelines.resources import ProjectFolder
 
-LANDING: Final = {"landed_files": "events", "unfinished_landings": "events", "events": "events", "voids": "events"}
+LANDING: Final = dict.fromkeys(("landed_files", "unfinished_landings", "retried_records", "events", "voids"), "events")
 """Checks that hold before anything is metered, with their assets. All are of events, where they hold metering up."""
 
 METERING: Final = {"events_by_day": "usage_daily", "usage_daily": "usage_daily"}

@@ -57,3 +57,52 @@ def test_what_there_is_is_said_where_nothing_has_the_name(refusing: Commands) ->
 
 def test_csv_and_json_are_not_both_to_be_had(refusing: Commands) -> None:
     assert "not both" in refusing("rejects", "--csv", "--json").err
+
+
+def test_records_that_a_setting_makes_good_are_landed_and_billed(refusing: Commands) -> None:
+    later = '{"event_id":"later","name":"request","external_customer_id":"user-1","timestamp":"2026-02-10T00:00:00Z"}'
+    (refusing.project / "events" / "later.jsonl").write_text(f"no json\n{later}\n", encoding="utf-8")
+    refusing("land", "--landed-at", "2026-02-04")
+    assert "timestamp_in_future" in refusing("rejects").out
+    with (refusing.project / "meterhouse.yaml").open("a", encoding="utf-8") as file:
+        file.write("\nfuture_limit_days: 30\n")
+    ended = refusing("land", "--retry-rejected", "--landed-at", "2026-02-04")
+    assert "Landed     nothing new" in ended.out
+    assert "Retried    1 event\n           4 records still refused; why: " in ended.out
+    assert "timestamp_in_future" not in refusing("rejects").out
+    assert refusing("status", "--json").document["set_aside"]["rejected"] == {
+        "bad_json": 2,
+        "no_name": 1,
+        "no_timestamp": 1,
+    }
+    assert refusing("run", "--through", "2026-02-11", "--landed-at", "2026-02-12").code == 0
+    assert refusing("audit").code == 0
+    again = refusing("land", "--retry-rejected", "--json").document["retried"]
+    assert again == {
+        "outcomes": {},
+        "still_refused": {"bad_json": 2, "no_name": 1, "no_timestamp": 1},
+        "file_is_missing": {},
+    }
+
+
+def test_rows_whose_file_is_gone_are_named(refusing: Commands) -> None:
+    table = refusing.project / "events" / "one.csv"
+    table.write_text("event_id,name,customer_id,timestamp\na,,ada,2026-01-20T00:00:00Z\n", encoding="utf-8")
+    refusing("land", "--landed-at", "2026-02-04")
+    table.unlink()
+    told = "1 reject of one.csv can be read from the file only: put it back, and retry"
+    assert told in refusing("land", "--retry-rejected").out
+
+
+def test_a_file_that_was_refused_as_a_whole_is_landed_once_its_columns_are_known(refusing: Commands) -> None:
+    table = refusing.project / "events" / "one.csv"
+    table.write_text("id,what,who,when\na,request,ada,2026-01-20T00:00:00Z\n", encoding="utf-8")
+    refusing("land", "--landed-at", "2026-02-04")
+    assert "one.csv, the file: unknown_columns" in refusing("rejects", "--file", "one.csv").out
+    with (refusing.project / "meterhouse.yaml").open("a", encoding="utf-8") as file:
+        columns = "{event_id: id, name: what, customer_id: who, timestamp: when}"
+        file.write(f"\nsources:\n  partner:\n    files: '*.csv'\n    columns: {columns}\n")
+    assert "Retried    1 file\n" in refusing("land", "--retry-rejected").out
+    assert refusing("status", "--json").document["unreadable"] == []
+    assert refusing("run", "--through", "2026-02-02").code == 0
+    assert refusing("audit").code == 0

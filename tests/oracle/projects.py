@@ -11,7 +11,7 @@ import yaml
 
 from meterhouse.auditing import Finding, audit
 from meterhouse.catalog import read_project
-from meterhouse.planning import run
+from meterhouse.planning import retry, run
 from meterhouse.warehouse import Warehouse
 from tests.oracle.books import PRODUCTS, draw_books
 
@@ -25,6 +25,12 @@ SECOND: Final = date(2026, 4, 3)
 CUSTOMERS: Final = ("ada", "bob", "cyd", "dan", "eve")
 
 _SETTINGS: Final = "name: Random\ngrace_days: 6\nmissing_customer: unattributed\n"
+
+_SETTINGS_LATER: Final = f"""{_SETTINGS}future_limit_days: 60
+sources:
+  partner: {{files: "*.csv", columns: {{event_id: id, name: what, customer_id: who, timestamp: when}}}}
+"""
+"""With these, some of what was refused before can be used."""
 
 _METERS: Final = """
 meters:
@@ -86,6 +92,8 @@ def write_events(root: Path, draw: Random, name: str, events: int, days: int) ->
     draw.shuffle(sent)
     lines = [json.dumps(event) for event in sent]
     lines[len(lines) // 2 : len(lines) // 2] = ["{", '{"name": "call"}', '{"unheard of": 1}']
+    ahead = json.dumps({"event_id": "ahead", "name": "call", "customer_id": "ada", "timestamp": "2026-06-20T00:00:00Z"})
+    lines += [ahead, ahead]
     lines += [
         json.dumps({"void": void["event_id"].replace("first", spelled), "source": void["source"]})
         for void in sent[:: events // 12]
@@ -95,15 +103,22 @@ def write_events(root: Path, draw: Random, name: str, events: int, days: int) ->
 
 
 def bill_twice(root: Path, seed: int) -> list[list[Finding]]:
-    """Findings after a run, and after another with new prices and more events, some of which come too late."""
+    """Findings after a run, and after another with new prices and more events, some of which come too late.
+
+    In between the settings change, and what was refused is retried.
+    """
     draw = Random(seed)
     write_project(root, draw)
+    (root / "events" / "table.csv").write_text("id,what,who,when\nt,call,ada,2026-02-10T00:00:00Z\nu,,,\n")
     write_events(root, draw, "first", events=300, days=40)
     findings = []
     for through in (FIRST, SECOND):
         project = read_project(root)
         run(project, through, LANDED_AT)
         findings.append(audit(Warehouse(str(project.warehouse)), project.settings.rounding))
+        (root / "meterhouse.yaml").write_text(_SETTINGS_LATER)
+        later = read_project(root)
+        retry(later, Warehouse(str(later.warehouse)), LANDED_AT)
         write_events(root, draw, "second", events=200, days=64)
         write_books(root, draw)
     return findings

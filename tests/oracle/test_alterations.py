@@ -39,6 +39,16 @@ ALTERATIONS: Final = """
     landed_files        | landed_files         | voids                    | true
     events              | events               | REPEAT                   | true
     events              | events               | date                     | true
+    landed_files        | files_read_again     | events                   | true
+    landed_files        | files_read_again     | rejected                 | true
+    unfinished_landings | retried_records      | DROP                     | outcome = 'event'
+    retried_records     | retried_records      | outcome                  | true
+    retried_records     | retried_records      | position                 | true
+    retried_records     | rejected_events      | DROP                     | WAS_RETRIED
+    retried_records     | events               | DROP                     | WAS_RETRIED
+    retried_records     | events               | REPEAT                   | WAS_RETRIED
+    retried_records     | event_duplicates     | DROP                     | WAS_RETRIED
+    retried_records     | files_read_again     | DROP                     | true
     voids               | voided_events        | DROP                     | true
     voids               | voided_events        | event_id                 | true
     voids               | voided_events        | date                     | true
@@ -177,6 +187,7 @@ _WORDS: Final = {
     "VOIDS_ALONE": "(source, event_id) IN (SELECT (source, event_id) FROM voids SEMI JOIN voided_events "
     "USING (source, event_id) GROUP BY ALL HAVING count(*) = 1)",
     "IS_VOIDED": "(source, event_id) IN (SELECT (source, event_id) FROM voided_events)",
+    "WAS_RETRIED": "(file_id, position) IN (SELECT (file_id, position) FROM retried_records WHERE position > 0)",
     "HAS_MORE_STEPS": "(invoice_id, line_no) IN (SELECT (invoice_id, line_no) FROM rated_lines WHERE step = 2)",
     "HAS_PRICED": "(product, price_id) IN (SELECT (product, price_id) FROM invoice_lines "
     "JOIN invoices USING (invoice_id) WHERE kind = 'usage' AND billed > 0 AND IS_OF_LAST_RUN)",

@@ -34,6 +34,7 @@ _SET_ASIDE = [
         "voids",
         "voided_events",
         "retried_records",
+        "files_read_again",
     )
 ]
 _COUNTS = ("records", "events", "rejected", "duplicates", "conflicts", "voids", "rounded_numbers")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CHECKS: Final = (
     "landed_files",
     "unfinished_landings",
+    "retried_records",
     "events",
     "voids",
     "events_by_day",

@@ -14,7 +14,7 @@ from meterhouse.cli.screen import progress
 from meterhouse.cli.session import AsJson, LandedAt, Session, read_day, session_of
 
 if TYPE_CHECKING:
-    from meterhouse.landing import LandingReport
+    from meterhouse.landing import LandingReport, RetryReport
     from meterhouse.planning import RunReport, Summary
 
 _LABEL = 11
@@ -29,9 +29,18 @@ Through = Annotated[
 ]
 
 
-def land(context: typer.Context, *, landed_at: LandedAt = None, as_json: AsJson = False) -> None:
+RetryOption = Annotated[
+    bool,
+    typer.Option("--retry-rejected", help="Then read the refused records again, under the settings of today."),
+]
+
+
+def land(
+    context: typer.Context, *, retry_rejected: RetryOption = False, landed_at: LandedAt = None, as_json: AsJson = False
+) -> None:
     """Read new event files, and bill nothing."""
     from meterhouse.planning import land as land_files
+    from meterhouse.planning import retry
     from meterhouse.warehouse import Warehouse, recover
 
     session = session_of(context)
@@ -39,12 +48,17 @@ def land(context: typer.Context, *, landed_at: LandedAt = None, as_json: AsJson 
     warehouse = Warehouse(str(project.warehouse))
     with progress() as shown, warehouse.lock():
         recover(warehouse)
-        report = land_files(project, warehouse, landed_at or datetime.now(UTC), shown)
+        clock = landed_at or datetime.now(UTC)
+        report = land_files(project, warehouse, clock, shown)
+        retried = retry(project, warehouse, clock, shown) if retry_rejected else None
     broken = unreadable_files(warehouse, report.files["file_id"])
     if as_json:
-        print_json({"landing": _landing_json(report, broken)})
+        document = {"landing": _landing_json(report, broken)}
+        print_json(document if retried is None else document | {"retried": _retry_json(retried)})
         return
     _show_landing(report, broken, session)
+    if retried is not None:
+        _show_retry(retried, session)
     show_unreadable(broken, _LABEL)
     hints(
         [(session.command("run"), "meter and bill what has landed"), (session.command("status"), "the whole project")]
@@ -82,6 +96,27 @@ def _over(through: date | None, now: datetime) -> date:
         message = f"{through} is not over yet, and an invoice is final once it is made. Choose {yesterday} or earlier."
         raise typer.BadParameter(message, param_hint="--through")
     return through or yesterday
+
+
+def _retry_json(report: RetryReport) -> dict[str, Any]:
+    counts = {"outcomes": report.outcomes, "still_refused": report.refused, "file_is_missing": report.missing}
+    return {name: {key: count for key, count in sorted(held.items()) if count} for name, held in counts.items()}
+
+
+def _show_retry(report: RetryReport, session: Session) -> None:
+    screen = console()
+    told = [counted(report.outcomes[name], name) for name in ("event", "duplicate", "conflict", "void", "file")]
+    shown = [text for text in told if not text.startswith("0 ")]
+    screen.print(f"Retried    {', '.join(shown) or 'nothing could be used'}")
+    if report.refused.total():
+        why = session.command("rejects")
+        screen.print(
+            f"           {counted(report.refused.total(), 'record')} still refused; why: {why}", soft_wrap=True
+        )
+    for path, records in sorted(report.missing.items()):
+        if records:
+            told_of = f"{counted(records, 'reject')} of {safe(path)} can be read from the file only: put it back, and"
+            screen.print(f"           {told_of} retry", style="yellow", soft_wrap=True)
 
 
 def _landing_json(report: LandingReport, broken: list[dict[str, Any]]) -> dict[str, Any]:

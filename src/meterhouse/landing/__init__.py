@@ -8,6 +8,7 @@ from meterhouse.landing.keep import EventStore
 from meterhouse.landing.land import LandingReport, land_folder
 from meterhouse.landing.read import Batch, Origin, read_batches, read_records
 from meterhouse.landing.reasons import EXPLANATIONS, Reason
+from meterhouse.landing.retry import RejectStore, RetryReport, retry_rejected
 from meterhouse.landing.untyped import with_untyped
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "Origin",
     "Problem",
     "Reason",
+    "RejectStore",
+    "RetryReport",
     "Settled",
     "hash_file",
     "land_folder",
@@ -28,6 +31,7 @@ __all__ = [
     "look_at",
     "read_batches",
     "read_records",
+    "retry_rejected",
     "settle",
     "with_untyped",
 ]

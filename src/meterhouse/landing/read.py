@@ -123,11 +123,11 @@ def together(batches: Iterable[Batch]) -> Batch:
     )
 
 
-def read_records(lines: Iterable[bytes], origin: Origin) -> Batch:
-    """Read JSON records, one each, as if they were the lines of a file."""
+def read_records(lines: Iterable[bytes], origin: Origin, positions: Iterable[int] | None = None) -> Batch:
+    """Read JSON records, one each, as if they were the lines of a file; all of it, or those at some positions."""
     kept = list(lines)
     fields, faults = read_lines(kept)
-    return _take(_with_positions(fields, range(1, len(kept) + 1)), faults, origin)
+    return _take(_with_positions(fields, positions or range(1, len(kept) + 1)), faults, origin)
 
 
 class _Reader:

@@ -2,7 +2,7 @@
 
 from meterhouse.planning.billing import BillingReport, Summary, bill_cycles
 from meterhouse.planning.definitions import define, read_definitions
-from meterhouse.planning.events import land, unattributed_events
+from meterhouse.planning.events import land, retry, unattributed_events
 from meterhouse.planning.meter_check import MeterFinding, check_meters
 from meterhouse.planning.preview import Asked, Preview, preview
 from meterhouse.planning.progress import Progress, Silent
@@ -31,6 +31,7 @@ __all__ = [
     "preview",
     "read_definitions",
     "remembered",
+    "retry",
     "run",
     "slow_meters",
     "stale_days",

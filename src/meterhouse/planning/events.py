@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import polars as pl
 
-from meterhouse.landing import Identity, LandingReport, land_folder, list_files
+from meterhouse.landing import Identity, LandingReport, RetryReport, land_folder, list_files, retry_rejected
 from meterhouse.metering import attribute
 from meterhouse.planning.progress import Progress, Silent
+from meterhouse.planning.rejects import open_rejects
 from meterhouse.planning.untyped import untyped_properties
 from meterhouse.tables import WAREHOUSE, Events, empty, schema_of
 from meterhouse.warehouse.commit import write_cache
@@ -45,8 +47,11 @@ class WarehouseEvents:
         self._began_ns = time.time_ns()
 
     def landed_files(self) -> pl.DataFrame:
-        """(file_id, path, events) of the files that were landed to their end."""
-        return self._warehouse.scan("landed_files").select("file_id", "path", "events").collect()
+        """(file_id, path, events) of the files that were landed to their end; with the events of retries, or more."""
+        landed = self._warehouse.scan("landed_files").select("file_id", "path", "events")
+        by_file = _events_of_retries(self._warehouse)
+        events = pl.col("events") + pl.col("more").fill_null(0)
+        return landed.join(by_file, on="file_id", how="left").select("file_id", "path", events=events).collect()
 
     def identities(self) -> dict[str, Identity]:
         """Files by name that were hashed before; a cache, without which all of them are hashed again."""
@@ -100,9 +105,45 @@ class WarehouseEvents:
         rows = self._warehouse.scan(table).filter(pl.col("file_id").is_in(file_ids.implode()))
         return rows.select("file_id", "position").collect()
 
+    def open_rejects(self) -> pl.DataFrame:
+        """(file_id, path, bytes, position, reason) of refused records that are open, file by file."""
+        sizes = self._warehouse.scan("landed_files").select("file_id", "bytes")
+        found = open_rejects(self._warehouse).join(sizes, on="file_id")
+        columns = ["file_id", "path", "bytes", "position", "reason"]
+        return found.select(columns).sort("path", "file_id", "position").collect()
+
+    def rejected_rows(self, file_id: str, positions: pl.Series) -> pl.DataFrame:
+        """Rows of `rejected_events`."""
+        is_asked = (pl.col("file_id") == file_id) & pl.col("position").is_in(positions.implode())
+        return self._warehouse.scan("rejected_events").filter(is_asked).collect()
+
+    def renew_rejects(self, rows: pl.DataFrame) -> None:
+        """Replace rows of `rejected_events`, each by one of the same file, position and day of landing."""
+        for day in rows["landed_on"].unique().sort():
+            renewed = rows.filter(pl.col("landed_on") == day)
+            self._warehouse.update("rejected_events", partial(_renewed, by=renewed), f"landed_on = '{day}'")
+
+    def note_read_again(self, rows: pl.DataFrame) -> None:
+        """Replace or add rows of `files_read_again`."""
+        self._warehouse.update(
+            "files_read_again",
+            lambda before: pl.concat([before.join(rows.lazy(), on="file_id", how="anti").collect(), rows]),
+        )
+
     def append(self, table: str, rows: pl.DataFrame) -> None:
         """Add rows to a table."""
         self._warehouse.append(table, rows)
+
+
+def _events_of_retries(warehouse: Warehouse) -> pl.LazyFrame:
+    retried = warehouse.scan("retried_records").filter(pl.col("outcome") == "event").select("file_id", more=1)
+    read_again = warehouse.scan("files_read_again").select("file_id", more="events")
+    both = pl.concat([retried, read_again], how="vertical_relaxed")
+    return both.group_by("file_id").agg(pl.col("more").sum())
+
+
+def _renewed(before: pl.LazyFrame, by: pl.DataFrame) -> pl.DataFrame:
+    return before.collect().update(by, on=["file_id", "position"])
 
 
 def counting_events(warehouse: Warehouse, days: pl.Expr) -> pl.LazyFrame:
@@ -141,6 +182,18 @@ def land(
     if not report.files.is_empty():
         warehouse.compact("events")
     progress.end(_summary(report))
+    return report
+
+
+def retry(project: Project, warehouse: Warehouse, landed_at: datetime, progress: Progress | None = None) -> RetryReport:
+    """Land the refused records that the settings of today can use."""
+    progress = progress or Silent()
+    store = WarehouseEvents(warehouse, project.settings.dedupe_window_days, _told_to(progress))
+    progress.begin("Landing refused records", store.open_rejects()["file_id"].n_unique())
+    report = retry_rejected(project.events, store, project.settings, landed_at, on_file=progress.advance)
+    if report.outcomes.total():
+        warehouse.compact("events")
+    progress.end(f"{report.outcomes.total():,} of {report.outcomes.total() + report.refused.total():,} records")
     return report
 
 

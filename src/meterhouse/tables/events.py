@@ -122,6 +122,23 @@ class RetriedRecords(dy.Schema):
 
     file_id = column.identifier("The file.", key=True)
     position = column.count("Row in the file.", key=True)
-    outcome = column.text("What became of it: `event`, `duplicate`, `conflict` or `void`.")
+    outcome = column.text(
+        "What became of it: `event`, `duplicate`, `conflict` or `void`; `file` at position 0, of a file that broke off "
+        "and could be read to its end."
+    )
     landed_at = column.instant("Clock of the landing that could use it.")
     landed_on = column.day("Day of that landing; the partition.")
+
+
+class FilesReadAgain(dy.Schema):
+    """One row per file that broke off and was read again since: its counts, which replace those of `landed_files`."""
+
+    file_id = column.identifier("The file.", key=True)
+    records = column.count("Records read: events + rejected + duplicates + conflicts + voids.")
+    events = column.count("Events accepted at once, not after they were refused.")
+    rejected = column.count("Records that were ever refused, the file as a whole among them.")
+    duplicates = column.count("Resends with the same content.")
+    conflicts = column.count("Resends with other content.")
+    voids = column.count("Records that take an event back.")
+    rounded_numbers = column.count("Numbers with more than 12 places, rounded half away from zero.")
+    landed_at = column.instant("Clock of the landing that read it again.")

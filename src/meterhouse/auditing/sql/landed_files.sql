@@ -2,10 +2,11 @@
 SELECT
     file_id, path, records, events, rejected, duplicates, conflicts, voids,
     stored_events, stored_rejected, stored_duplicates, stored_conflicts, stored_voids,
-    records IS DISTINCT FROM events + rejected + duplicates + conflicts + voids
-    OR events IS DISTINCT FROM coalesce(stored_events, 0)
-    OR rejected IS DISTINCT FROM coalesce(stored_rejected, 0)
-    OR duplicates IS DISTINCT FROM coalesce(stored_duplicates, 0)
-    OR conflicts IS DISTINCT FROM coalesce(stored_conflicts, 0)
-    OR voids IS DISTINCT FROM coalesce(stored_voids, 0) AS differs
-FROM landed_files LEFT JOIN stored_of_files USING (file_id)
+    NOT landed_adds_up
+    OR records IS DISTINCT FROM events + rejected + duplicates + conflicts + voids
+    OR differs_from(events, stored_events, is_open)
+    OR differs_from(rejected, stored_rejected, is_open)
+    OR differs_from(duplicates, stored_duplicates, is_open)
+    OR differs_from(conflicts, stored_conflicts, is_open)
+    OR differs_from(voids, stored_voids, is_open) AS differs
+FROM noted_files LEFT JOIN stored_of_files USING (file_id)

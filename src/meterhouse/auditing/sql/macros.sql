@@ -98,3 +98,7 @@ CREATE OR REPLACE TEMP MACRO units_within(quantity, over, up_to) AS
 
 -- What is left of `wanted` for one of several that are taken in turn, when those before it took `taken`.
 CREATE OR REPLACE TEMP MACRO share(wanted, taken, units) AS greatest(least(wanted - taken, units), 0);
+
+-- Whether rows are missing, or there are too many where more may not come.
+CREATE OR REPLACE TEMP MACRO differs_from(noted, stored, may_grow) AS
+    CASE WHEN may_grow THEN coalesce(stored, 0) < noted ELSE coalesce(stored, 0) <> noted END;

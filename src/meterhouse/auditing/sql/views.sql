@@ -1,4 +1,10 @@
 -- What the checks share. Drafts and final tables are one here; `is_final` tells them apart.
+CREATE OR REPLACE TEMP VIEW kept_places AS
+SELECT file_id, position, 'event' AS kind FROM events
+UNION ALL SELECT file_id, position, 'duplicate' FROM event_duplicates
+UNION ALL SELECT file_id, position, 'conflict' FROM event_conflicts
+UNION ALL SELECT file_id, position, 'void' FROM voids;
+
 CREATE OR REPLACE TEMP VIEW stored_of_files AS
 SELECT
     file_id,
@@ -8,13 +14,33 @@ SELECT
     count(*) FILTER (kind = 'conflict') AS stored_conflicts,
     count(*) FILTER (kind = 'void') AS stored_voids
 FROM (
-    SELECT file_id, 'event' AS kind FROM events
+    SELECT file_id, kind FROM kept_places ANTI JOIN rejected_events USING (file_id, position)
     UNION ALL SELECT file_id, 'rejected' FROM rejected_events
-    UNION ALL SELECT file_id, 'duplicate' FROM event_duplicates
-    UNION ALL SELECT file_id, 'conflict' FROM event_conflicts
-    UNION ALL SELECT file_id, 'void' FROM voids
 )
 GROUP BY file_id;
+
+-- Records that were refused and then landed by a retry stand in two tables, and count as refused.
+CREATE OR REPLACE TEMP VIEW retried_places AS
+SELECT file_id, position, kind FROM kept_places SEMI JOIN rejected_events USING (file_id, position);
+
+-- What a file held: as it was landed, or as it was read again after it broke off.
+CREATE OR REPLACE TEMP VIEW noted_files AS
+SELECT
+    f.file_id, f.path,
+    coalesce(a.records, f.records) AS records,
+    coalesce(a.events, f.events) AS events,
+    coalesce(a.rejected, f.rejected) AS rejected,
+    coalesce(a.duplicates, f.duplicates) AS duplicates,
+    coalesce(a.conflicts, f.conflicts) AS conflicts,
+    coalesce(a.voids, f.voids) AS voids,
+    f.records = f.events + f.rejected + f.duplicates + f.conflicts + f.voids AS landed_adds_up,
+    -- Until it is read to its end, a retry that was cut short may have left more of it.
+    b.file_id IS NOT NULL AS is_open
+FROM landed_files AS f
+LEFT JOIN files_read_again AS a USING (file_id)
+LEFT JOIN (
+    SELECT file_id FROM rejected_events ANTI JOIN retried_records USING (file_id, position) WHERE position = 0
+) AS b USING (file_id);
 
 -- A file is noted when all of it is stored: what a landing that was cut short left is metered by no run yet.
 CREATE OR REPLACE TEMP VIEW landed_events AS SELECT e.* FROM events AS e SEMI JOIN landed_files USING (file_id);
