@@ -22,7 +22,7 @@ from meterhouse_pipelines.partitions import FIRST_DAY_VARIABLE, days, first_day
 from meterhouse_pipelines.resources import ProjectFolder
 from tests.small_project import LANDED_AT, LAST_DAY, contents, edit, make_project, run_through, warehouse_of, write
 
-NO_ASSETS: Final = {"runs", "fingerprints"}
+NO_ASSETS: Final = {"runs", "fingerprints", "sent_ids"}
 """Tables that meterhouse keeps for itself."""
 
 START: Final = "dagster/asset_partition_range_start"

@@ -35,6 +35,7 @@ _SET_ASIDE = [
         "voided_events",
         "retried_records",
         "files_read_again",
+        "untyped_properties",
     )
 ]
 _COUNTS = ("records", "events", "rejected", "duplicates", "conflicts", "voids", "rounded_numbers")
