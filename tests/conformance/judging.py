@@ -47,4 +47,7 @@ def judge(case: Case) -> Verdict:
         return Verdict(case, Outcome.FAILED if found else Outcome.PASSED, "; ".join(found))
     if not found:
         return Verdict(case, Outcome.FAILED, f"a deviation is declared (rule {deviation.rule}), but nothing differs")
+    others = [difference for difference in found if not deviation.allows(difference)]
+    if others:
+        return Verdict(case, Outcome.FAILED, f"beside what rule {deviation.rule} declares: {'; '.join(others)}")
     return Verdict(case, Outcome.DEVIATES, f"rule {deviation.rule}: {deviation.reason}")

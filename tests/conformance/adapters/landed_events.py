@@ -37,6 +37,7 @@ def _parse(case: Case) -> Row:
     aggregation = {"func": meter["aggregation"]}
     if "value_property" in meter:
         aggregation["property"] = meter["value_property"].removeprefix("$.")
+        aggregation |= {} if meter["aggregation"] in ("count", "unique") else {"numeric_text": "count"}
     usage = measure({"aggregation": aggregation}, batch.events.lazy(), [always(CUSTOMER)], {CUSTOMER: CUSTOMER})[0]
     if usage["skipped"]:
         return {"error": "skipped, and counted as such"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -21,7 +22,8 @@ from meterhouse.metering import (
     measure_periods,
 )
 from meterhouse.tables import BillingPeriods, Customers, Subscriptions, Usage, empty, schema_of
-from tests.conformance.adapters.calendars import Row
+from tests.conformance.adapters.calendars import Row, instant_of
+from tests.conformance.adapters.prices import price_one
 from tests.conformance.cases import Case, NotCovered
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ _SETTINGS: Final = Settings(name="conformance", missing_customer="unattributed")
 _json: Final = msgspec.json.Encoder(decimal_format="number").encode
 CUSTOMER: Final = "c"
 _METER: Final = ("filter", "aggregation")
-_FIELDS: Final = ("name", "metadata", "timestamp", "external_customer_id")
+_FIELDS: Final = ("event_id", "name", "metadata", "timestamp", "external_customer_id")
 
 
 def read(records: Iterable[bytes]) -> Batch:
@@ -158,7 +160,47 @@ def _summable(case: Case) -> Row:
     return {"summable": Aggregation.model_validate(case.given["aggregation"]).is_summable()}
 
 
+def _convert(case: Case) -> Row:
+    """A quantity in units of a factor is what a price of 1 for so many comes to, in a currency without minor units."""
+    unit = case.given["unit_config"]
+    factor = Decimal(unit["factor"])
+    aggregation: Row = {"func": "sum", "property": "value", "numeric_text": "count"}
+    if unit["rounding"] != "none":
+        to = factor.scaleb(-unit["precision"])
+        aggregation["rounding"] = {"direction": _DIRECTIONS[unit["rounding"]], "to": to}
+    price = {"amount": "1", "per": factor} if unit["operation"] == "divide" else {"amount": factor}
+    sent = [{"name": "event", "metadata": {"value": case.given["quantity"]}}]
+    usage = measure({"aggregation": aggregation}, sent, [always(CUSTOMER)], {CUSTOMER: CUSTOMER})
+    converted = price_one({"kind": "unit", **price}, usage[0]["quantity"], "JPY").charge["amount_minor_unrounded"]
+    return {"billed_quantity": converted, "exact_quantity": converted}
+
+
+_DIRECTIONS: Final = {"floor": "down", "ceiling": "up", "half_up": "half"}
+
+
+def _rollup(case: Case) -> Row:
+    """Kill Bill sums what was recorded per day and unit; records are events here."""
+    sent = [
+        {"name": record["unit"], "timestamp": record["at"], "metadata": {"amount": record["amount"]}}
+        for record in case.given["records"]
+    ]
+    period = (CUSTOMER, instant_of(case.given["from"]), instant_of(case.given["to"]))
+    total = {"func": "sum", "property": "amount", "numeric_text": "count"}
+    return {
+        unit: measure({"aggregation": total, "filter": _named(unit)}, sent, [period], {CUSTOMER: CUSTOMER})[0][
+            "quantity"
+        ]
+        for unit in sorted({record["unit"] for record in case.given["records"]})
+    }
+
+
+def _named(unit: str) -> Row:
+    return {"clauses": [{"property": "name", "operator": "eq", "value": unit}]}
+
+
 ADAPTERS: Final[dict[tuple[str, str], Callable[[Case], Any]]] = {
+    ("killbill", "usage.rollup"): _rollup,
+    ("openmeter", "quantity.convert"): _convert,
     ("polar", "meter.filter"): _filter,
     ("polar", "meter.filter_value_validation"): _filter_value,
     ("polar", "meter.quantity"): _quantity,

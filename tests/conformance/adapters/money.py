@@ -35,7 +35,8 @@ def _round(case: Case) -> dict[str, Any]:
     return {"amount": to_major(rounded(to_minor(Decimal(case.given["amount"]), currency)), currency)}
 
 
-def _lago_rounding(case: Case) -> dict[str, Any]:
+def lago_rounding(case: Case) -> dict[str, Any]:
+    """Round an amount as a case of Lago asks."""
     given, config = case.given["input"], case.given["config"]
     match case.given.get("model"):
         case "to_subunits":
@@ -53,8 +54,8 @@ def _lago_rounding(case: Case) -> dict[str, Any]:
             missing = "money credits (wallets)"
         case "credit_note_termination":
             missing = "credit notes"
-        case _:
-            missing = "rounding of quantities"
+        case model:
+            missing = f"rounding of {model}"
     raise NotCovered(missing)
 
 
@@ -62,5 +63,4 @@ ADAPTERS: Final[dict[tuple[str, str], Callable[[Case], Any]]] = {
     ("polar", "money.round_minor"): _round_minor,
     ("flexprice", "money.round"): _round,
     ("openmeter", "money.round"): _round,
-    ("lago", "rounding"): _lago_rounding,
 }
