@@ -159,8 +159,8 @@ DEVIATIONS: Final = (
         "lago",
         "aggregation",
         "7.1",
-        "Lago bills a charge in advance event by event, or shows it as if; here usage is billed when its period is over, "
-        "and a metered price in advance is refused",
+        "Lago bills a charge in advance event by event, or shows it as if; here usage is billed when its period is "
+        "over, and a metered price in advance is refused",
         lambda case: _is_in_advance(case.given["config"]),
     ),
     Deviation(

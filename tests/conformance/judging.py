@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from tests.conformance.adapters import ADAPTERS
 from tests.conformance.cases import Case, NotCovered
 from tests.conformance.comparing import differences
-from tests.conformance.deviations import deviation_of
+from tests.conformance.deviations import Deviation, deviation_of
 
 NO_ADAPTER: Final = "no adapter"
 
@@ -43,8 +43,13 @@ def judge(case: Case) -> Verdict:
         return Verdict(case, Outcome.FAILED, f"{type(fault).__name__}: {fault}")
     found = differences(case.expect, answer, case.given.get("compare"))
     deviation = deviation_of(case)
-    if deviation is None:
-        return Verdict(case, Outcome.FAILED if found else Outcome.PASSED, "; ".join(found))
+    if deviation is not None:
+        return _deviating(case, deviation, found)
+    return Verdict(case, Outcome.FAILED if found else Outcome.PASSED, "; ".join(found))
+
+
+def _deviating(case: Case, deviation: Deviation, found: list[str]) -> Verdict:
+    """A case that is meant to differ does, and in nothing else."""
     if not found:
         return Verdict(case, Outcome.FAILED, f"a deviation is declared (rule {deviation.rule}), but nothing differs")
     others = [difference for difference in found if not deviation.allows(difference)]

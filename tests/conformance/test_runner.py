@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,25 @@ def test_a_case_passes_or_is_meant_to_differ_and_does(
     meant = Deviation(CASE.peer, CASE.kind, "4.3", "for a reason", lambda _: True)
     monkeypatch.setattr(judging, "deviation_of", lambda _: meant if is_meant_to_differ else None)
     assert judge(CASE).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ({"amount_minor": 101, "steps": 1}, Outcome.DEVIATES),
+        ({"amount_minor": 101, "steps": 2}, Outcome.FAILED),
+        ({"amount_minor": 100, "steps": 2}, Outcome.FAILED),
+        ({"amount_minor": 100, "steps": 1}, Outcome.FAILED),
+        ({"error": "refused"}, Outcome.FAILED),
+    ],
+)
+def test_a_case_that_is_meant_to_differ_in_one_field_differs_in_that_alone(
+    monkeypatch: pytest.MonkeyPatch, answer: object, outcome: Outcome
+) -> None:
+    answer_with(monkeypatch, lambda _: answer)
+    meant = Deviation(CASE.peer, CASE.kind, "4.3", "for a reason", lambda _: True, fields=("amount_minor",))
+    monkeypatch.setattr(judging, "deviation_of", lambda _: meant)
+    assert judge(replace(CASE, expect={"amount_minor": 100, "steps": 1})).outcome is outcome
 
 
 def test_what_the_product_cannot_do_is_not_covered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,9 +131,8 @@ def _rounding_case(case: Case) -> Row:
     aggregation: Row = {"func": "sum", "property": "units", "numeric_text": "count"}
     if config["rounding_function"]:
         aggregation["rounding"] = _rounding(config)
-    usage = measure(
-        {"aggregation": aggregation}, [{"name": "event", "metadata": case.given["input"]}], [always(CUSTOMER)], _KNOWN
-    )
+    sent = [{"name": "event", "metadata": case.given["input"]}]
+    usage = measure({"aggregation": aggregation}, sent, [always(CUSTOMER)], _KNOWN)
     return {"units": usage[0]["quantity"]}
 
 

@@ -185,17 +185,17 @@ def _rollup(case: Case) -> Row:
         for record in case.given["records"]
     ]
     period = (CUSTOMER, instant_of(case.given["from"]), instant_of(case.given["to"]))
-    total = {"func": "sum", "property": "amount", "numeric_text": "count"}
     return {
-        unit: measure({"aggregation": total, "filter": _named(unit)}, sent, [period], {CUSTOMER: CUSTOMER})[0][
-            "quantity"
-        ]
+        unit: measure(_amounts_of(unit), sent, [period], {CUSTOMER: CUSTOMER})[0]["quantity"]
         for unit in sorted({record["unit"] for record in case.given["records"]})
     }
 
 
-def _named(unit: str) -> Row:
-    return {"clauses": [{"property": "name", "operator": "eq", "value": unit}]}
+def _amounts_of(unit: str) -> Row:
+    return {
+        "aggregation": {"func": "sum", "property": "amount", "numeric_text": "count"},
+        "filter": {"clauses": [{"property": "name", "operator": "eq", "value": unit}]},
+    }
 
 
 ADAPTERS: Final[dict[tuple[str, str], Callable[[Case], Any]]] = {
