@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
+from polars.testing import assert_frame_equal
 
 from meterhouse.catalog.settings import Limits, Settings
 from meterhouse.landing import Batch, Identity, Origin, land_folder, read_records
+from meterhouse.landing.known import Known
+from meterhouse.landing.lines import as_lines
+from meterhouse.landing.take import take_with_care
 from meterhouse.tables import WAREHOUSE, empty, schema_of, verify
 from meterhouse.tables.properties import Held
 
@@ -108,9 +112,26 @@ class DyingStore(MemoryStore):
 
 
 def read(*records: str, **settings: Any) -> Batch:
-    """Read records as the lines of a file."""
+    """Read records as the lines of a file, in all ways that there are: they must agree."""
+    return read_in_all_ways([record.encode() for record in records], **settings)
+
+
+def read_in_all_ways(lines: list[bytes], *taught: list[bytes], **settings: Any) -> Batch:
+    """Read lines with care, and quickly with nothing known, with what other lines taught, and with what these do."""
     origin = Origin("file", "events.jsonl", Settings(name="test", **settings), CLOCK)
-    return read_records([record.encode() for record in records], origin)
+    careful = take_with_care(
+        as_lines(pl.Series(lines, dtype=pl.Binary()), range(1, len(lines) + 1), {}), origin, Known(most=0)
+    )
+    known = Known()
+    for other in taught:
+        read_records(other, origin, known=known)
+    for _ in range(3):
+        quick = read_records(lines, origin, known=known)
+        assert_frame_equal(quick.events, careful.events)
+        assert_frame_equal(quick.voids, careful.voids)
+        assert_frame_equal(quick.rejected, careful.rejected)
+        assert quick.rounded_numbers == careful.rounded_numbers
+    return careful
 
 
 def event(metadata: str = "{}", event_id: str = "e", customer: str = "ada", at: str = "2026-03-01T12:00:00Z") -> str:

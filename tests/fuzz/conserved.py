@@ -13,7 +13,7 @@ from meterhouse.landing import EXPLANATIONS, FileToLand, Origin, land_folder, re
 from meterhouse.landing.delimited import Rows
 from meterhouse.landing.elements import Elements
 from meterhouse.landing.lines import BYTE_ORDER_MARK, Lines
-from meterhouse.landing.metadata import type_metadata
+from meterhouse.landing.metadata import type_with_care
 from meterhouse.tables.properties import property_columns
 from tests.records import CLOCK, DyingStore
 
@@ -88,7 +88,7 @@ def check_typing(content: bytes) -> None:
         text = content.decode()
     except UnicodeDecodeError:
         return
-    typed = type_metadata([text], LIMITS)
+    typed = type_with_care([text], LIMITS)
     for fault in typed.faults.values():
         assert fault.explanation().endswith(".")
     if not typed.faults:

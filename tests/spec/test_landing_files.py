@@ -6,7 +6,7 @@ import gzip
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
@@ -301,7 +301,7 @@ def test_a_file_that_cannot_be_opened_is_a_problem_and_the_others_are_landed(tmp
 def _changing(path: Path, at_batch: int) -> Callable[..., Iterator[Batch]]:
     """Reads as landing does, and has someone write to the file before the batch of that number is given."""
 
-    def read(file: FileToLand, origin: Origin, **options: int) -> Iterator[Batch]:
+    def read(file: FileToLand, origin: Origin, **options: Any) -> Iterator[Batch]:
         for number, batch in enumerate(read_batches(file, origin, **options)):
             if (file.path, number) == (path, at_batch):
                 path.write_bytes(path.read_bytes() + b"\n" + event(event_id="new").encode())
@@ -353,7 +353,7 @@ def test_a_file_that_changes_when_some_of_it_is_stored_is_noted_as_one_that_brok
 def test_a_file_that_vanishes_while_it_is_read_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jsonl").write_bytes(LINES)
 
-    def read(file: FileToLand, origin: Origin, **options: int) -> Iterator[Batch]:
+    def read(file: FileToLand, origin: Origin, **options: Any) -> Iterator[Batch]:
         file.path.unlink()
         yield from read_batches(file, origin, **options)
 
@@ -368,6 +368,8 @@ def test_a_file_that_vanishes_while_it_is_read_is_a_problem(tmp_path: Path, monk
 @pytest.mark.parametrize("name", ["e.jsonl", "e.parquet"])
 def test_large_records_are_read_fewer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr("meterhouse.landing.read.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("meterhouse.landing.lines.PIECE_BYTES", 100)
+    monkeypatch.setattr("meterhouse.landing.lines.BLOCK_BYTES", 1000)
     metadata = [f'{{"t": "{"x" * 300}{number}"}}' for number in range(10)]
     if name == "e.jsonl":
         (tmp_path / name).write_text("\n".join(event(text, event_id=str(at)) for at, text in enumerate(metadata)))

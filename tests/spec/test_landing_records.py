@@ -137,6 +137,7 @@ REFUSED: list[tuple[Reason, str]] = [
     ("number_out_of_range", event('{"n": -1e15}')),
     ("number_out_of_range", event('{"n": 999999999999999.9999999999999}')),
     ("number_out_of_range", event('{"n": 1e400}')),
+    ("number_out_of_range", event('{"n": -1e200000000}')),
     ("number_out_of_range", event('{"n": 1e99999999999999999999}')),
     ("number_out_of_range", event('{"n": 123456789012345678901234567890}')),
     ("number_out_of_range", event('{"n": ' + "9" * 5000 + "}")),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+import pyarrow as pa
 
 from meterhouse.landing.reasons import Fault
 from meterhouse.landing.shapes import Faults
@@ -91,7 +92,13 @@ def _instants(sent: pl.Series) -> pl.Series:
     if isinstance(sent.dtype, pl.Datetime):
         known = sent.dt.replace_time_zone("UTC") if sent.dtype.time_zone is None else sent.dt.convert_time_zone("UTC")
         return known.dt.cast_time_unit("us")
-    usual = sent.set(~sent.str.contains(USUAL_INSTANT), None)
+    is_usual = sent.str.contains(USUAL_INSTANT)
+    if is_usual.all(ignore_nulls=True):
+        try:
+            return pl.Series(sent.to_arrow().cast(pa.timestamp("us", "UTC")), dtype=INSTANT)
+        except pa.ArrowInvalid:
+            pass
+    usual = sent.set(~is_usual, None)
     spelled = usual.str.replace("Z", "+00:00", literal=True).str.replace(" ", "T", literal=True)
     instants = spelled.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False)
     odd = (instants.is_null() & sent.is_not_null()).arg_true()

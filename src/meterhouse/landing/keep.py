@@ -8,9 +8,9 @@ from typing import Final, Protocol
 
 import polars as pl
 
+from meterhouse.landing.batch import Batch
 from meterhouse.landing.duplicates import KEY, PLACE, settle
 from meterhouse.landing.files import Identity
-from meterhouse.landing.read import Batch
 from meterhouse.landing.voids import newly_voided
 from meterhouse.tables.columns import INSTANT
 from meterhouse.tables.properties import MOST_REMEMBERED, Held, PropertyNames, is_typable, property_columns

@@ -11,9 +11,11 @@ from typing import Any, Final
 import polars as pl
 
 from meterhouse.catalog.settings import Settings
+from meterhouse.landing.batch import Batch, Origin, refused_file, together
 from meterhouse.landing.files import FileToLand, Identity, Look, Problem, identify, list_files, look_at
 from meterhouse.landing.keep import EventStore, Keeper
-from meterhouse.landing.read import CHUNK_ROWS, Batch, Origin, read_batches, refused_file, together
+from meterhouse.landing.known import Known
+from meterhouse.landing.read import CHUNK_ROWS, read_batches
 from meterhouse.landing.reasons import Fault
 from meterhouse.tables import LandedFiles, empty, schema_of
 
@@ -135,6 +137,7 @@ class _Gathered:
         self._landed_at = landed_at
         self._keeper = Keeper(store, landed_at, most_columns)
         self._problems = problems
+        self._known = Known()
         self._batches: list[tuple[_Reading, Batch]] = []
         self._rows = self._bytes = 0
         self._columns: set[str] = set()
@@ -151,7 +154,7 @@ class _Gathered:
         reading = _Reading(file, look, origin, dict.fromkeys(_COUNTS, 0))
         self._read.add(origin.file_id)
         self._readings[origin.file_id] = reading
-        for batch in read_batches(file, origin, chunk_rows=min(CHUNK_ROWS, batch_rows)):
+        for batch in read_batches(file, origin, chunk_rows=min(CHUNK_ROWS, batch_rows), known=self._known):
             self._batches.append((reading, batch))
             self._rows += batch.records
             self._bytes += batch.bytes

@@ -5,17 +5,23 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol
 
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 import zstandard
 
-from meterhouse.landing.bounded import BoundedLines
+from meterhouse.landing.bounded import SPACE, BoundedLines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from meterhouse.catalog.settings import Limits
 
 PIECE_BYTES: Final = 1 << 20
+
+BLOCK_BYTES: Final = 16 << 20
+"""Lines that are read at once; reading them takes some ten times the memory."""
 
 COMPRESSED_BYTES: Final = 1 << 16
 """Read at once of a compressed file, and less where that becomes more than `PIECE_BYTES` when it is inflated."""
@@ -57,7 +63,7 @@ class Pieces:
 
 
 class Lines:
-    """Iterates over (line number from 1, line) of the lines that are not blank.
+    """Iterates over the lines of a file that are not blank, a block at a time, as (position from 1, line, bytes).
 
     Where the file is damaged the iteration ends early, with the piece of a line that was still read; `damage` says why.
     """
@@ -76,23 +82,63 @@ class Lines:
         """The whole size of each line that was too long, and of which only the first bytes are given."""
         return self._bounded.cut
 
-    def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        for number, line in enumerate(_split(iter(self._bounded)), start=1):
-            stripped = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
-            if stripped:
-                yield number, stripped
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        position = 1
+        for number, block in enumerate(_blocks(iter(self._bounded))):
+            lines = _split(block.removeprefix(BYTE_ORDER_MARK) if number == 0 else block)
+            yield as_lines(lines, range(position, position + len(lines)), self.cut)
+            position += len(lines) - 1
 
 
-def _split(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    unended: list[bytes] = []
+def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Whole lines, as many as fill a block; each block but the last ends with a line break."""
+    held: list[bytes] = []
+    size = 0
     for piece in pieces:
-        first, *lines = piece.split(b"\n")
-        unended.append(first)
-        if lines:
-            yield b"".join(unended)
-            yield from lines[:-1]
-            unended = lines[-1:]
-    yield b"".join(unended)
+        held.append(piece)
+        size += len(piece)
+        if size >= BLOCK_BYTES and b"\n" in piece:
+            block = b"".join(held)
+            end = block.rindex(b"\n") + 1
+            yield block[:end]
+            held, size = [block[end:]], len(block) - end
+    yield b"".join(held)
+
+
+def _split(block: bytes) -> pl.Series:
+    lines = pc.split_pattern(pa.array([block], pa.large_binary()), b"\n").flatten()
+    return pl.Series(lines, dtype=pl.Binary())
+
+
+def as_lines(lines: pl.Series, positions: Sequence[int], cut: Mapping[int, int]) -> pl.DataFrame:
+    """Read lines as text; null where they are no UTF-8, or too large and cut. Blank lines are left out.
+
+    `size` is the whole size of a line that was cut.
+    """
+    numbered = pl.DataFrame({"bytes": lines, "line": _texts(lines)}).select(
+        pl.Series("position", positions, dtype=pl.Int64()),
+        pl.col("line").str.strip_chars(SPACE.decode()),
+        "bytes",
+        size=pl.lit(None, dtype=pl.Int64()),
+    )
+    if cut:
+        size = pl.col("position").replace_strict(dict(cut), default=None, return_dtype=pl.Int64())
+        numbered = numbered.with_columns(size=size).with_columns(line=pl.when(size.is_null()).then("line"))
+    return numbered.filter(pl.col("line").ne_missing(""))
+
+
+def _texts(lines: pl.Series) -> pl.Series:
+    try:
+        return lines.cast(pl.String())
+    except pl.exceptions.ComputeError:
+        return pl.Series([_text(line) for line in lines], dtype=pl.String())
+
+
+def _text(line: bytes) -> str | None:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def refuse_bomb(path: Path, inflated: int, max_inflation: int) -> None:

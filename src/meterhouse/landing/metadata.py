@@ -54,7 +54,7 @@ _decode: Final = msgspec.json.Decoder(Properties, float_hook=Spelled).decode
 
 
 @dataclass
-class Typed:
+class CarefullyTyped:
     """The properties of some records as columns; `rounded` has the place of each number that was rounded."""
 
     columns: dict[tuple[Kind, str], pl.Series] = field(default_factory=dict)
@@ -62,9 +62,12 @@ class Typed:
     rounded: list[int] = field(default_factory=list)
 
 
-def type_metadata(texts: Sequence[str], limits: Limits = UNLIMITED) -> Typed:
-    """Type the metadata of records. Nested objects are flattened with `.`; arrays and nulls have no column."""
-    typed = Typed()
+def type_with_care(texts: Sequence[str], limits: Limits = UNLIMITED) -> CarefullyTyped:
+    """Type the metadata of records one by one, and say what is wrong with those that cannot be used.
+
+    Nested objects are flattened with `.`; arrays and nulls have no column.
+    """
+    typed = CarefullyTyped()
     objects = [_object(text, place, typed.faults, limits) for place, text in enumerate(texts)]
     columns = dict(_columns(objects))
     if any(dict in map(type, values) for values in columns.values()):
@@ -169,7 +172,7 @@ def _columns(objects: list[Properties]) -> Iterator[tuple[str, list[object]]]:
         yield name, [properties.get(name) for properties in objects]
 
 
-def _add(name: str, values: list[object], typed: Typed) -> None:
+def _add(name: str, values: list[object], typed: CarefullyTyped) -> None:
     types = set(map(type, values))
     if str in types:
         typed.columns["text", name] = pl.Series(_only(values, types, {str}), dtype=TYPES["text"])
@@ -185,7 +188,7 @@ def _only(values: list[object], types: set[type], wanted: set[type]) -> list[obj
     return [value if type(value) in wanted else None for value in values]
 
 
-def _numbers(name: str, values: list[object], has_points: bool, typed: Typed) -> pl.Series:  # noqa: FBT001
+def _numbers(name: str, values: list[object], has_points: bool, typed: CarefullyTyped) -> pl.Series:  # noqa: FBT001
     if not has_points:
         try:
             whole = pl.Series(values, dtype=pl.Int64())
@@ -204,12 +207,13 @@ def _numbers(name: str, values: list[object], has_points: bool, typed: Typed) ->
     return numbers.scatter(odd, pl.Series(list(exact.values()), dtype=QUANTITY))
 
 
-def _exact(name: str, spelled: str, place: int, typed: Typed) -> Decimal | None:
+def _exact(name: str, spelled: str, place: int, typed: CarefullyTyped) -> Decimal | None:
     try:
         number = Decimal(spelled)
     except InvalidOperation:
         number = Decimal("Infinity")
-    if abs(number) >= LIMIT:
+    # `abs` would itself overflow where the exponent is beyond what arithmetic allows.
+    if number.copy_abs() >= LIMIT:
         typed.faults.setdefault(place, Fault("number_out_of_range", f"property '{name}' is {_short(spelled)}"))
         return None
     rounded = number.quantize(PLACES, context=ROUNDING)

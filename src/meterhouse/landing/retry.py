@@ -16,10 +16,11 @@ from typing import Final, Protocol
 import polars as pl
 
 from meterhouse.catalog.settings import Settings
+from meterhouse.landing.batch import Batch, Origin
 from meterhouse.landing.duplicates import PLACE
 from meterhouse.landing.files import JSON, JSON_LINES, FileToLand, Identity, identify, list_files, look_at
 from meterhouse.landing.keep import EventStore, Keeper
-from meterhouse.landing.read import CHUNK_ROWS, Batch, Origin, read_batches, read_records
+from meterhouse.landing.read import CHUNK_ROWS, read_batches, read_records
 from meterhouse.tables import FilesReadAgain, RetriedRecords, conform, schema_of
 from meterhouse.tables.columns import INSTANT
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from meterhouse.landing.metadata import type_metadata
+from meterhouse.landing.metadata import type_with_care
 from meterhouse.tables.properties import TYPES, PropertyNames
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def with_untyped(events: pl.LazyFrame, wanted: Collection[Held]) -> pl.LazyFrame
 def _typed(metadata: pl.Series, columns: Mapping[str, Held]) -> pl.Series:
     places = metadata.str.contains_any(_spelled(columns)).arg_true()
     # Accepted metadata has no faults.
-    found = type_metadata(metadata.gather(places).to_list()).columns
+    found = type_with_care(metadata.gather(places).to_list()).columns
     typed = {
         column: _spread(found.get(held, pl.Series([None] * len(places), dtype=TYPES[held[0]])), places, len(metadata))
         for column, held in columns.items()

@@ -1,0 +1,85 @@
+"""Lines of JSON to the fields of records, many at once; the metadata is cut out as the text that it is.
+
+Only what is surely read as `shapes.read_lines` reads it is taken; the rest is left to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+
+from meterhouse.landing.json_texts import LEAST_ROWS, halves, is_parsable, parse
+from meterhouse.landing.known import Known
+from meterhouse.landing.peers import OBJECT_FIELDS
+from meterhouse.landing.shapes import FIELDS
+
+_SCHEMA: Final = pa.schema([(field, pa.struct([]) if field in OBJECT_FIELDS else pa.string()) for field in FIELDS])
+
+_NOTHING: Final = pl.DataFrame(schema={"position": pl.Int64(), **FIELDS})
+
+CUT: Final = "{\t}"
+"""Stands where an object was cut out. The tab is refused inside text, so it is where a value is, and is one itself."""
+
+
+def read_envelopes(lines: pl.DataFrame, known: Known) -> pl.DataFrame:
+    """`FIELDS` and position of the (position, line) that can be read at once; the metadata is still unchecked.
+
+    A line has its metadata from the second `{` to the last `}` but one, or one of those is text and the line or the
+    metadata is no JSON once it is cut there.
+    """
+    parts = list(_parts(_cut(lines.filter(is_parsable(pl.col("line")))), known))
+    return pl.concat(parts) if parts else _NOTHING
+
+
+def _parts(rows: pl.DataFrame, known: Known) -> Iterator[pl.DataFrame]:
+    table = _parsed(rows["envelope"], known) if rows.height else None
+    if table is not None:
+        yield _fields(rows, table)
+    elif rows.height > LEAST_ROWS:
+        for half in halves(rows):
+            yield from _parts(half, known)
+
+
+def _cut(lines: pl.DataFrame) -> pl.DataFrame:
+    line = pl.col("line")
+    start = 1 + line.str.slice(1).str.find("{", literal=True)
+    end = 1 + line.str.find(r"\}[^}]*\}$")
+    found = lines.with_columns(bytes=line.cast(pl.Binary()), start=start, end=end)
+    is_cut = (pl.col("start") < pl.col("end")).fill_null(value=False)
+    inside = pl.col("bytes").bin.slice("start", pl.col("end") - pl.col("start")).cast(pl.String())
+    before = pl.col("bytes").bin.slice(0, "start").cast(pl.String())
+    after = pl.col("bytes").bin.slice("end").cast(pl.String())
+    return found.select(
+        "position",
+        envelope=pl.when(is_cut).then(pl.concat_str(before, pl.lit(CUT), after)).otherwise(line),
+        inside=pl.when(is_cut).then(inside),
+    )
+
+
+def _parsed(envelopes: pl.Series, known: Known) -> pa.Table | None:
+    """The fields that there are. Those that others have cost much time, so it is tried without them."""
+    if known.fields:
+        table = parse(envelopes, pa.schema([field for field in _SCHEMA if field.name in known.fields]))
+        if table is not None:
+            return table
+    table = parse(envelopes, _SCHEMA)
+    if table is not None:
+        there = [name for name in table.column_names if table[name].null_count < table.num_rows]
+        known.fields = known.fields.union(there)
+    return table
+
+
+def _fields(rows: pl.DataFrame, table: pa.Table) -> pl.DataFrame:
+    columns = {
+        name: rows["inside"].set(pl.Series(values.is_null()), None)
+        if name in OBJECT_FIELDS
+        else pl.Series(values, dtype=pl.String())
+        for name, values in zip(table.column_names, table.columns, strict=True)
+    }
+    absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in FIELDS.items() if name not in columns]
+    return rows.select("position", *(values.alias(name) for name, values in columns.items()), *absent).select(
+        "position", *FIELDS
+    )

@@ -1,0 +1,126 @@
+"""Records to events: read, brought to one shape, checked, typed; what cannot be used is refused with its reason.
+
+The quick way to read lines only accepts. Whatever it would refuse is read again with care, and judged by that alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import polars as pl
+
+from meterhouse.landing.batch import Batch, Origin, rejected_rows
+from meterhouse.landing.checks import find_faults, with_instants
+from meterhouse.landing.envelopes import read_envelopes
+from meterhouse.landing.known import Known
+from meterhouse.landing.reasons import too_large
+from meterhouse.landing.shapes import Faults, one_shape, read_lines
+from meterhouse.landing.typed import type_metadata
+from meterhouse.tables import Events, RejectedEvents, Voids, conform, empty, schema_of
+from meterhouse.tables.columns import INSTANT
+from meterhouse.tables.properties import property_of
+
+
+def take_lines(lines: pl.DataFrame, origin: Origin, known: Known) -> Batch:
+    """Take lines of JSON as `as_lines` gives them."""
+    quick = _judge(read_envelopes(lines, known), Faults(), origin, known)
+    if quick.accepted.len() == lines.height:
+        return Batch(quick.events, quick.voids, empty(RejectedEvents).collect(), quick.rounded_numbers)
+    careful = take_with_care(_without(lines, "position", quick.accepted), origin, known)
+    return Batch(
+        pl.concat([quick.events, careful.events], how="diagonal").sort("position"),
+        pl.concat([quick.voids, careful.voids]).sort("position"),
+        careful.rejected,
+        quick.rounded_numbers + careful.rounded_numbers,
+    )
+
+
+def take_with_care(lines: pl.DataFrame, origin: Origin, known: Known) -> Batch:
+    """Take lines one by one."""
+    fields, faults = read_lines([line.strip() for line in lines["bytes"]])
+    for place in lines["size"].is_not_null().arg_true():
+        faults[place] = too_large(lines["size"][place], origin.settings.limits)
+    return take_fields(fields.with_columns(lines["position"]), faults, origin, known)
+
+
+def take_fields(fields: pl.DataFrame, faults: Faults, origin: Origin, known: Known) -> Batch:
+    """Take records by their fields; those that could not be read have a fault."""
+    judged = _judge(fields.drop("record"), faults, origin, known)
+    refused = fields.select("position", "record").with_row_index("place").join(judged.faults.frame(), on="place")
+    return Batch(judged.events, judged.voids, rejected_rows(refused.sort("place"), origin), judged.rounded_numbers)
+
+
+class _Judged(NamedTuple):
+    events: pl.DataFrame
+    voids: pl.DataFrame
+    faults: Faults
+    """By the place of the record that is refused."""
+    rounded_numbers: int
+
+    @property
+    def accepted(self) -> pl.Series:
+        return self.events["position"].append(self.voids["position"])
+
+
+def _judge(fields: pl.DataFrame, faults: Faults, origin: Origin, known: Known) -> _Judged:
+    """Check records and type their metadata. The first fault of a record is the one it is refused for."""
+    checked = with_instants(one_shape(fields, origin.source), origin.landed_at).with_row_index("place")
+    found = find_faults(checked, origin.settings, origin.landed_at, is_changed=origin.is_changed)
+    usable = _without(checked, "place", pl.Series([*faults, *found], dtype=pl.UInt32()))
+    typed = type_metadata(usable["metadata"], known, origin.settings.limits)
+    unusable = Faults({usable["place"][number]: fault for number, fault in typed.faults.items()})
+    rows = usable.hstack(typed.columns.drop("place"))
+    accepted = _without(rows, "place", pl.Series(list(unusable), dtype=pl.UInt32()))
+    return _Judged(
+        _events(accepted.filter(pl.col("void").is_null()), origin),
+        _voids(accepted.filter(pl.col("void").is_not_null()), origin),
+        Faults({**unusable, **found, **faults}),
+        sum(number not in typed.faults for number in typed.rounded),
+    )
+
+
+def _events(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
+    """Events as they are stored, with the properties that some of them have."""
+    properties = [name for name in rows.columns if property_of(name) and rows[name].null_count() < rows.height]
+    events = rows.with_columns(
+        _derived_ids(rows, origin.file_id),
+        timestamp="occurred",
+        received_at="received",
+        file_id=pl.lit(origin.file_id),
+        date=pl.col("occurred").dt.date(),
+    )
+    return events.select(*schema_of(Events), "untimed", *sorted(properties))
+
+
+def _voids(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
+    """Records that take an event back (rule 1.6)."""
+    clock = pl.lit(origin.landed_at, dtype=INSTANT)
+    voids = rows.lazy().select(
+        "source",
+        "metadata",
+        "position",
+        file_id=pl.lit(origin.file_id),
+        event_id="void",
+        void_id="event_id",
+        timestamp="occurred",
+        received_at="received",
+        landed_at=clock,
+        landed_on=clock.dt.date(),
+    )
+    return conform(voids, Voids).collect()
+
+
+def _derived_ids(rows: pl.DataFrame, file_id: str) -> pl.Series:
+    """Ids of records that have none: the same file landed again gives the same ids (rule 1.3)."""
+    ids = rows["event_id"]
+    missing = ids.is_null().arg_true()
+    if missing.is_empty():
+        return ids
+    names = (f"{file_id}:{position}" for position in rows["position"].gather(missing))
+    derived = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+    return ids.scatter(missing, pl.Series(derived, dtype=pl.String()))
+
+
+def _without(rows: pl.DataFrame, column: str, values: pl.Series) -> pl.DataFrame:
+    return rows if values.is_empty() else rows.filter(~pl.col(column).is_in(values.implode()))
