@@ -117,7 +117,14 @@ def daily_usage(draw: st.DrawFn) -> pl.DataFrame:
     for (meter, customer, day), quantity in draw(st.dictionaries(used, UNITS, max_size=20)).items():
         at = START + timedelta(days=day, minutes=30)
         state = {"sum": quantity} if meter == "calls" else {"max": quantity}
-        row = {"meter": meter, "customer_id": customer, "date": at.date(), "slice_start": at, "attributed": True}
+        row = {
+            "meter": meter,
+            "customer_id": customer,
+            "date": at.date(),
+            "slice_start": at,
+            "attributed": True,
+            "group_json": "{}",
+        }
         rows.append({**row, "events": 1, "skipped": 0, **state})
     return pl.DataFrame(rows, schema_of(UsageDaily), orient="row")
 

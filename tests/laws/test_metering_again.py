@@ -29,7 +29,16 @@ IDS: Final = ("ada", "bob", "carl")
 
 LARGE: Final = {"clauses": [{"property": "size", "operator": "gt", "value": 2}]}
 MEANINGS: Final[dict[str, list[dict[str, Any]]]] = {
-    "calls": [{"aggregation": {"func": "count"}}, {"aggregation": {"func": "count"}, "filter": LARGE}],
+    "calls": [
+        {"aggregation": {"func": "count"}} | more
+        for more in (
+            {},
+            {"filter": LARGE},
+            {"group_by": ["size"]},
+            {"changes": [{"from": FIRST + timedelta(hours=30), "filter": LARGE}]},
+            {"changes": [{"from": FIRST + timedelta(days=2), "filter": LARGE}]},
+        )
+    ],
     "size": [
         {"aggregation": {"func": function, "property": "size"}, "filter": rule}
         for function in ("sum", "last", "unique", "max")

@@ -86,7 +86,7 @@ def draw_daily_states(draw: Random) -> pl.DataFrame:
         quantity = draw.choice(UNITS) * draw.choice((1, 1, 1, -1))
         at = START + timedelta(days=day)
         state = {"sum": quantity if meter == "calls" else None, "max": quantity if meter == "peak" else None}
-        counts = {"events": 1, "skipped": 0, "attributed": True}
+        counts = {"events": 1, "skipped": 0, "attributed": True, "group_json": "{}"}
         rows.append({"meter": meter, "customer_id": customer, "date": at.date(), "slice_start": at, **counts, **state})
     return pl.DataFrame(rows, schema_of(UsageDaily), orient="row")
 

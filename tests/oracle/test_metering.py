@@ -17,8 +17,8 @@ from meterhouse.auditing.audit import prepare
 from meterhouse.auditing.filters import Properties, condition
 from meterhouse.catalog import Aggregation, Clause, Filter, Meter
 from meterhouse.catalog.filters import Operator, Value
-from meterhouse.catalog.meters import TAKES, Function, Rounding
-from meterhouse.catalog.rows import meter_rows
+from meterhouse.catalog.meters import TAKES, Function, MeterChange, Rounding
+from meterhouse.catalog.rows import meter_rows, meter_version_rows
 from meterhouse.metering import EventProperties, cuts_within_days, matches, measure_daily, measure_periods
 from meterhouse.tables import BillingPeriods, Customers, Events, LandedFiles, MeteredPrices, Subscriptions, schema_of
 from meterhouse.tables.properties import TYPES, PropertyNames
@@ -134,8 +134,20 @@ aggregations = st.sampled_from([(name, options) for name in FUNCTIONS for option
     )
 )
 meters = st.lists(
-    st.builds(Meter, filter=filters | st.just(Filter()), aggregation=aggregations), min_size=1, max_size=6
+    st.builds(
+        Meter,
+        filter=filters | st.just(Filter()),
+        aggregation=aggregations,
+        group_by=st.just(()) | st.lists(st.sampled_from(PROPERTIES), max_size=2, unique=True).map(tuple),
+    ),
+    min_size=1,
+    max_size=6,
 ).map(lambda made: {f"m{place}": meter for place, meter in enumerate(made)})
+changes = st.lists(
+    st.tuples(st.sampled_from(INSTANTS), st.none() | filters, st.none() | st.sampled_from(PROPERTIES)),
+    max_size=3,
+    unique_by=lambda change: change[0],
+)
 
 sent = st.fixed_dictionaries(
     {
@@ -254,6 +266,21 @@ def holding(pairs: Iterable[tuple[Value | None, Value | None]]) -> list[dict[str
     ]
 
 
+def changing(meter: Meter, later: list[tuple[datetime, Filter | None, str | None]]) -> Meter:
+    """The meter with versions: from some instants on another filter, another property, or both."""
+    changed = [
+        MeterChange(
+            **{"from": since},
+            filter=rule,
+            aggregation=None
+            if name is None or meter.aggregation.property is None
+            else meter.aggregation.model_copy(update={"property": name}),
+        )
+        for since, rule, name in sorted(later, key=lambda change: change[0])
+    ]
+    return Meter.model_validate(dict(meter) | {"changes": tuple(changed)})
+
+
 def audited(events: pl.DataFrame, made: dict[str, Meter], cycles: pl.DataFrame) -> pl.DataFrame:
     """Usage by Polars, after DuckDB has agreed with all of it."""
     cuts = cuts_within_days(cycles.lazy())
@@ -264,6 +291,7 @@ def audited(events: pl.DataFrame, made: dict[str, Meter], cycles: pl.DataFrame) 
         "events": events,
         "landed_files": LANDED_FILES,
         "meters": meter_rows(made),
+        "meter_versions": meter_version_rows(made),
         "customers": CUSTOMERS,
         "subscriptions": SUBSCRIPTIONS,
         "billing_periods": cycles,
@@ -368,9 +396,15 @@ def test_measured_alike() -> None:
     seen: set[tuple[str, str | None]] = set()
 
     @settings(max_examples=60)
-    @given(st.lists(sent, max_size=30), meters, periods)
-    def measure(events: list[dict[str, Any]], made: dict[str, Meter], bounds: dict[str, set[datetime]]) -> None:
+    @given(st.lists(sent, max_size=30), meters, changes, periods)
+    def measure(
+        events: list[dict[str, Any]],
+        made: dict[str, Meter],
+        later: list[tuple[datetime, Filter | None, str | None]],
+        bounds: dict[str, set[datetime]],
+    ) -> None:
         seen.update((meter.aggregation.func, meter.aggregation.property) for meter in made.values())
+        made["m0"] = changing(made["m0"], later)
         audited(event_rows(events), made, period_rows(bounds))
 
     measure()

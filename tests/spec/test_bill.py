@@ -52,7 +52,16 @@ def subscriptions(text: str) -> pl.LazyFrame:
 
 def daily(text: str) -> pl.LazyFrame:
     """States of days, each in one slice."""
-    shown = rows(UsageDaily, text, customer_id="ada", slice_start="2025-01-01", attributed=True, events=1, skipped=0)
+    shown = rows(
+        UsageDaily,
+        text,
+        customer_id="ada",
+        slice_start="2025-01-01",
+        attributed=True,
+        group_json="{}",
+        events=1,
+        skipped=0,
+    )
     return shown.with_columns(slice_start=pl.col("date").cast(pl.Datetime("us", "UTC")))
 
 

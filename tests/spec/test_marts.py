@@ -194,6 +194,7 @@ def test_usage_over_time_has_a_row_per_meter_customer_and_day(warehouse: Warehou
         ada         | 2026-01-02 | 2026-01-02       | no         | 7
         zoe         | 2026-01-01 | 2026-01-01       | no         | 9
         """,
+        group_json="{}",
         meter="calls",
         skipped=0,
     )
@@ -230,6 +231,7 @@ def test_usage_over_time_aggregates_a_day_as_its_meter_does(warehouse: Warehouse
         customer_id="bob",
         date="2026-01-01",
         attributed=True,
+        group_json="{}",
         skipped=0,
     )
     assert_rows(
@@ -315,9 +317,9 @@ def test_unbilled_usage_has_a_reason(warehouse: Warehouse) -> None:
         calls  | bob         | 2026-01-02 | 2026-01-02       | yes        | 4      | -
         seats  | zoe         | 2026-01-02 | 2026-01-02       | no         | 5      | -
     """
-    store(warehouse, "usage_daily", used, skipped=0)
+    store(warehouse, "usage_daily", used, skipped=0, group_json="{}")
     nobody = (
-        rows(WAREHOUSE["usage_daily"].table, used, skipped=0)
+        rows(WAREHOUSE["usage_daily"].table, used, skipped=0, group_json="{}")
         .head(1)
         .with_columns(customer_id=pl.lit(""), attributed=False)
         .collect()
@@ -387,6 +389,7 @@ def test_usage_that_came_or_went_after_its_invoice_was_final_is_listed(warehouse
         stock  | ada         | 2026-01-03 | 2026-01-03  | yes        | 4      | -
         people | ada         | 2026-01-03 | 2026-01-03  | yes        | 1      | -
         """,
+        group_json="{}",
         skipped=0,
     )
     final = "invoice_id | subscription_id | customer_id | status | number | currency | month"
@@ -426,7 +429,7 @@ def test_data_quality(warehouse: Warehouse) -> None:
     conflicts = "position | event_id | reason \n 5 | e2 | metadata"
     store(warehouse, "event_conflicts", conflicts, **conflict, **landing)
     used = "date | slice_start | skipped \n 2026-01-01 | 2026-01-01 | 2 \n 2026-01-03 | 2026-01-03 | 3"
-    store(warehouse, "usage_daily", used, meter="tokens", customer_id="ada", attributed=True, events=0)
+    store(warehouse, "usage_daily", used, meter="tokens", customer_id="ada", attributed=True, group_json="{}", events=0)
     void = "position | event_id \n 6 | e3 \n 7 | e4 \n 8 | e3"
     at: dict[str, Value] = {"timestamp": "2026-02-01", "received_at": "2026-02-01", "metadata": "{}"}
     store(warehouse, "voids", void, source="user", **at, **landing)

@@ -31,6 +31,11 @@ class Held:
         """SQL for the value as text: numbers without trailing zeros, `true` and `false`."""
         return f"coalesce({self.text}, number_text({self.number}), CAST({self.flag} AS VARCHAR))"
 
+    def as_json(self) -> str:
+        """SQL for the value as JSON, so that a number and a text of its digits differ; `null` where there is none."""
+        text = f"CAST(to_json({self.text}) AS VARCHAR)"
+        return f"coalesce({text}, number_text({self.number}), CAST({self.flag} AS VARCHAR), 'null')"
+
 
 class Properties:
     """Finds what an event holds under a property's name, among the columns of the table `events`."""

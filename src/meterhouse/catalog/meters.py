@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Final, Literal, assert_never
+from itertools import pairwise
+from typing import Annotated, Final, Literal, NamedTuple, Self, assert_never
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from meterhouse.catalog.faults import refuse_synonyms
 from meterhouse.catalog.filters import Clause, Filter, Property
@@ -126,8 +129,32 @@ def _unit_of_label(unit: object) -> object:
     return {"label": unit} if isinstance(unit, str) else unit
 
 
+class MeterChange(BaseModel):
+    """From when on a meter measures something else (rule 2.5). What is not given stays as it was before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    since: AwareDatetime = Field(alias="from", description="First instant at which the change holds.")
+    event: str | None = Field(None, description="Short for a filter on the event's name.")
+    filter: Filter | None = Field(None, description="Which events count.")
+    aggregation: Aggregation | None = Field(None, description="How values become a quantity; with the same `func`.")
+
+
+class MeterVersion(NamedTuple):
+    """What a meter measures in `[since, until)`; null where that has no bound."""
+
+    since: datetime | None
+    until: datetime | None
+    rule: Filter
+    aggregation: Aggregation
+
+
 class Meter(BaseModel):
-    """A meter as its owner writes it."""
+    """A meter as its owner writes it.
+
+    Edited in place, it holds for all history, and everything is metered again. A change that is to hold from an
+    instant on only is listed under `changes`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -138,10 +165,62 @@ class Meter(BaseModel):
     event: str | None = Field(None, description="Short for a filter on the event's name.")
     filter: Filter = Field(Filter(), description="Which events count; without one, all.")
     aggregation: Aggregation = Field(description="How values become a quantity.")
+    group_by: tuple[Property, ...] = Field((), description="Properties whose values split the quantity, e.g. `model`.")
+    max_groups: int = Field(1000, ge=1, description="More groups than this on a day stop the run, and say so.")
+    changes: tuple[MeterChange, ...] = Field((), description="What the meter measures from some instant on.")
+
+    @model_validator(mode="after")
+    def _groups_are_named_once(self) -> Self:
+        if len(set(self.group_by)) < len(self.group_by):
+            message = f"`group_by` names a property twice: {', '.join(self.group_by)}"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _changes_follow_each_other(self) -> Self:
+        for before, after in pairwise(self.changes):
+            if before.since >= after.since:
+                message = f"`changes` must be in the order of time; {after.since} does not come after {before.since}"
+                raise ValueError(message)
+        for change in self.changes:
+            self._refuse_another_kind(change)
+        return self
+
+    def _refuse_another_kind(self, change: MeterChange) -> None:
+        """States of versions are combined within a period, which needs the same kind of state throughout."""
+        if change.aggregation is None:
+            return
+        for option in ("func", "percent", "carry_over", "rounding"):
+            was, becomes = getattr(self.aggregation, option), getattr(change.aggregation, option)
+            if was != becomes:
+                message = (
+                    f"the change from {change.since} has `{option}` {becomes} and the meter has {was}: a period that "
+                    "both fall into would have no quantity. Keep it, or add another meter and price that one"
+                )
+                raise ValueError(message)
 
     def matching(self) -> Filter:
         """The whole filter: the event's name and the filter."""
-        if self.event is None:
-            return self.filter
-        named = Clause(property="name", operator="eq", value=self.event)
-        return Filter(conjunction="and", clauses=(named, self.filter) if self.filter.clauses else (named,))
+        return _whole(self.event, self.filter)
+
+    def versions(self) -> tuple[MeterVersion, ...]:
+        """What the meter measures over time: as it is written until the first change, then as each says."""
+        return tuple(self._versions())
+
+    def _versions(self) -> Iterator[MeterVersion]:
+        bounds = [None, *(change.since.astimezone(UTC) for change in self.changes), None]
+        event, rule, aggregation = self.event, self.filter, self.aggregation
+        for place, (since, until) in enumerate(pairwise(bounds)):
+            if place:
+                change = self.changes[place - 1]
+                event = change.event if change.event is not None else event
+                rule = change.filter if change.filter is not None else rule
+                aggregation = change.aggregation or aggregation
+            yield MeterVersion(since, until, _whole(event, rule), aggregation)
+
+
+def _whole(event: str | None, rule: Filter) -> Filter:
+    if event is None:
+        return rule
+    named = Clause(property="name", operator="eq", value=event)
+    return Filter(conjunction="and", clauses=(named, rule) if rule.clauses else (named,))

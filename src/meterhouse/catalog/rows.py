@@ -5,23 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import polars as pl
 
 from meterhouse.catalog.filters import filter_json, number_text
 from meterhouse.catalog.products import FixedPrice, Tier, TieredPrice, UnitPrice, unit_amount_minor, whole_minor
-from meterhouse.tables import Benefits, FixedPrices, MeteredPrices, Meters, Products, Tiers, schema_of
+from meterhouse.tables import Benefits, FixedPrices, MeteredPrices, Meters, MeterVersions, Products, Tiers, schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import dataframely as dy
 
-    from meterhouse.catalog.meters import Meter
+    from meterhouse.catalog.meters import Meter, MeterVersion
     from meterhouse.catalog.products import Product
 
 Rows = list[dict[str, Any]]
+
+_OF_PERIODS: Final = ("percent", "carry_over", "rounding", "rounding_to")
+"""What makes a quantity of a period's states, and leaves the states as they are; the same in all versions."""
 
 
 def meter_rows(meters: Mapping[str, Meter]) -> pl.DataFrame:
@@ -30,8 +33,40 @@ def meter_rows(meters: Mapping[str, Meter]) -> pl.DataFrame:
 
 
 def _meter_row(key: str, meter: Meter) -> dict[str, Any]:
-    aggregation = meter.aggregation
-    measures = {
+    measures = _measures(meter.versions()[0])
+    return {
+        "meter": key,
+        "name": meter.name or key,
+        "unit": meter.unit.label,
+        "unit_multiplier": meter.unit.multiplier,
+        **measures,
+        "definition": _definition(meter),
+    }
+
+
+def meter_version_rows(meters: Mapping[str, Meter]) -> pl.DataFrame:
+    """One row per meter and stretch of time in which it measures one thing (rule 2.5)."""
+    return _frame(MeterVersions, (row for key, meter in meters.items() for row in _version_rows(key, meter)))
+
+
+def _version_rows(key: str, meter: Meter) -> Iterator[dict[str, Any]]:
+    for number, version in enumerate(meter.versions(), 1):
+        states = {name: value for name, value in _measures(version).items() if name not in _OF_PERIODS}
+        yield {
+            "meter": key,
+            "definition": _definition(meter),
+            "version": number,
+            "valid_from": version.since,
+            "valid_until": version.until,
+            **states,
+            "group_by_json": json.dumps(meter.group_by, ensure_ascii=False),
+            "measures": _digest(states | _grouping(meter)),
+        }
+
+
+def _measures(version: MeterVersion) -> dict[str, Any]:
+    aggregation = version.aggregation
+    return {
         "aggregation": aggregation.func,
         "property": aggregation.property,
         "percent": aggregation.percent,
@@ -39,22 +74,27 @@ def _meter_row(key: str, meter: Meter) -> dict[str, Any]:
         "carry_over": aggregation.carry_over,
         "rounding": aggregation.rounding and aggregation.rounding.direction,
         "rounding_to": aggregation.rounding and aggregation.rounding.to,
-        "filter_json": filter_json(meter.matching()),
-    }
-    return {
-        "meter": key,
-        "name": meter.name or key,
-        "unit": meter.unit.label,
-        "unit_multiplier": meter.unit.multiplier,
-        **measures,
-        "definition": _definition(measures),
+        "filter_json": filter_json(version.rule),
     }
 
 
-def _definition(measures: Mapping[str, object]) -> str:
+def _grouping(meter: Meter) -> dict[str, Any]:
+    return {"group_by": list(meter.group_by) or None}
+
+
+def _definition(meter: Meter) -> str:
+    first, *later = meter.versions()
+    changes = [{"from": str(version.since)} | _said(_measures(version)) for version in later]
+    return _digest(_measures(first) | _grouping(meter) | {"changes": changes or None})
+
+
+def _digest(measures: Mapping[str, object]) -> str:
     """What a meter measures as one digest; what a new version of meterhouse can add changes none of those before."""
-    said = {name: value for name, value in measures.items() if value not in (None, False) or name == "property"}
-    return hashlib.sha256(json.dumps(said, default=number_text).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_said(measures), default=number_text).encode()).hexdigest()[:16]
+
+
+def _said(measures: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in measures.items() if value not in (None, False) or name == "property"}
 
 
 def product_rows(products: Mapping[str, Product], currency: str) -> dict[str, pl.DataFrame]:

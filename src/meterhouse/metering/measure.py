@@ -9,6 +9,7 @@ import polars as pl
 from meterhouse.catalog.filters import Filter
 from meterhouse.metering.attribution import SENT_IDS, attribute
 from meterhouse.metering.filters import matches
+from meterhouse.metering.grouping import group_columns, group_json, refuse_too_many_groups
 from meterhouse.metering.operands import EventProperties
 from meterhouse.metering.parts import rounded
 from meterhouse.metering.slices import slice_events
@@ -25,20 +26,19 @@ from meterhouse.metering.states import (
     value_of,
 )
 from meterhouse.tables import SentIds, Usage, UsageDaily, conform, empty
-from meterhouse.tables.columns import QUANTITY
+from meterhouse.tables.columns import INSTANT, QUANTITY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from meterhouse.catalog.meters import Meter
+    from meterhouse.catalog.meters import Meter, MeterVersion
 
 _EVENT_FIELDS: Final = ("event_id", "name", "source", *SENT_IDS, "timestamp", "received_at", "date")
-_GROUP: Final = (*SENT_IDS, "date", "slice_start")
 _MATCHING: Final = "matching"
 _VALUE: Final = "value"
 _SHARED: Final = "_shared"
 _MEASURES: Final = ("aggregation", "percent", "carry_over", "rounding", "rounding_to", "definition")
-_SLICE: Final = ("date", "customer_id", "slice_start", "attributed")
+_SLICE: Final = ("date", "customer_id", "slice_start", "attributed", "group_json")
 
 
 class Measured(NamedTuple):
@@ -66,73 +66,112 @@ def measure_days(
     subscriptions: pl.LazyFrame,
     cuts: pl.LazyFrame,
 ) -> Measured:
-    """States of every meter per customer, day and slice. Reads the events at once, in bounded memory.
+    """States of every meter per customer, day, slice and group. Reads the events at once, in bounded memory.
 
-    `cuts` are those of `cuts_within_days`. Only the columns that the meters name are read. All meters are measured in
-    one pass over groups of events with the same ids as sent, and only the groups are attributed, as they are far
-    fewer. Where several ids turn out to be one customer's, their states are merged.
+    `cuts` are those of `cuts_within_days`. Only the columns that the meters name are read. All meters with the same
+    `group_by` are measured in one pass over groups of events with the same ids as sent, and only the groups are
+    attributed, as they are far fewer. Raises ProjectError where a meter has too many groups.
     """
     properties = EventProperties(events.collect_schema().names())
     needed = properties.columns_of(name for meter in meters.values() for name in property_names(meter))
     sliced = slice_events(events.select(*_EVENT_FIELDS, *needed), customers, subscriptions, cuts)
-    groups = _group(_with_values(sliced, meters, properties), meters)
-    owned = attribute(groups.lazy(), customers, subscriptions).sort(_SLICE)
-    marked = owned.with_columns(pl.struct(_SLICE).is_duplicated().alias(_SHARED)).collect()
-    measured = [_of_meter(marked, name, meter) for name, meter in sorted(meters.items())]
-    # The meters come in order, and the rows of each: what is left is sorted in no time.
-    states = pl.concat([empty(UsageDaily), *measured], how="diagonal").sort("date", maintain_order=True)
-    return Measured(conform(states, UsageDaily).collect(), _sent_ids(groups))
+    states = [empty(UsageDaily)]
+    sent: list[pl.DataFrame] = []
+    for group_by, alike in _by_grouping(meters).items():
+        groups = _group(sliced, group_by, alike, properties)
+        sent.append(groups.select(*SENT_IDS, "date"))
+        owned = attribute(groups.lazy(), customers, subscriptions).sort(_SLICE)
+        marked = owned.with_columns(pl.struct(_SLICE).is_duplicated().alias(_SHARED)).collect()
+        states += [_of_part(marked, part) for part in alike]
+    # Each meter's rows come in order: what is left is sorted in no time.
+    usage_daily = pl.concat(states, how="diagonal").sort("date", "meter", maintain_order=True)
+    measured = Measured(conform(usage_daily, UsageDaily).collect(), _sent_ids(sent[0]))
+    refuse_too_many_groups(measured.usage_daily, meters)
+    return measured
+
+
+class _Part(NamedTuple):
+    """A version of a meter: what it measures while it holds (rule 2.5)."""
+
+    meter: str
+    number: int
+    version: MeterVersion
+
+    def column(self, name: str) -> str:
+        """The name of a column that holds something of this part; no column of events begins like that."""
+        return f"_{self.meter}\n{self.number}\n{name}"
+
+    def state(self) -> dict[str, pl.Expr]:
+        """The state, of the columns that `_with_values` adds."""
+        value, matching = (pl.col(self.column(name)) for name in (_VALUE, _MATCHING))
+        return {self.column(name): whole for name, whole in state(self.version.aggregation, value, matching).items()}
+
+
+def _by_grouping(meters: Mapping[str, Meter]) -> dict[tuple[str, ...], list[_Part]]:
+    """Versions of meters by what the meters are grouped by; one pass at least, which finds the ids as sent."""
+    found: dict[tuple[str, ...], list[_Part]] = {}
+    for name, meter in sorted(meters.items()):
+        parts = [_Part(name, number, version) for number, version in enumerate(meter.versions())]
+        found.setdefault(meter.group_by, []).extend(parts)
+    return found or {(): []}
+
+
+def _with_values(events: pl.LazyFrame, parts: Iterable[_Part], properties: EventProperties) -> pl.LazyFrame:
+    """Add for each part whether an event matches, and the value that it brings."""
+    columns: dict[str, pl.Expr] = {}
+    for part in parts:
+        since, until, rule, aggregation = part.version
+        value = value_of(aggregation, properties)
+        bounds = [] if since is None else [pl.col("timestamp") >= since]
+        bounds += [] if until is None else [pl.col("timestamp") < until]
+        matching = pl.all_horizontal(matches(rule, properties), *bounds) if bounds else matches(rule, properties)
+        columns[part.column(_MATCHING)] = matching
+        columns[part.column(_VALUE)] = pl.when(matching).then(value) if rule.clauses or bounds else value
+    return events.with_columns(**columns)
+
+
+def _group(
+    sliced: pl.LazyFrame, group_by: tuple[str, ...], parts: list[_Part], properties: EventProperties
+) -> pl.DataFrame:
+    """Events with the same ids in the same slice and group: the state of each part, in columns of its own."""
+    of_group = group_columns(group_by, properties)
+    events = _with_values(sliced.with_columns(**of_group), parts, properties)
+    keys = [*SENT_IDS, "date", "slice_start", *of_group]
+    states = {name: whole for part in parts for name, whole in part.state().items()}
+    groups = events.group_by(keys).agg(**states).collect(engine="streaming")
+    lasting = [part for part in parts if part.version.aggregation.func == "last"]
+    if lasting:
+        # To compare whole moments of all events takes far longer than to find the few that may be last.
+        times = [part.column(LAST_TIMESTAMP) for part in lasting]
+        instants = pl.concat([groups[time].alias("instant") for time in times])
+        last = {part.column(LAST): last_event(pl.col(part.column(_VALUE))) for part in lasting}
+        ended = events.filter(pl.col("timestamp").is_in(instants.implode())).group_by(keys).agg(**last)
+        found = ended.collect(engine="streaming")
+        groups = groups.drop(times).join(found, on=keys, how="left", nulls_equal=True)
+    return groups.with_columns(group_json(group_by).alias("group_json"))
+
+
+def _of_part(groups: pl.DataFrame, part: _Part) -> pl.LazyFrame:
+    """Rows of `usage_daily` of one version of a meter, from groups that hold the states of all.
+
+    Where several ids turned out to be one customer's, their states are merged.
+    """
+    prefix = part.column("")
+    columns = {column: column.removeprefix(prefix) for column in groups.columns if column.startswith(prefix)}
+    states = unfold(groups.lazy().select(*_SLICE, _SHARED, *(pl.col(of).alias(name) for of, name in columns.items())))
+    used = states.filter(pl.col("events") + pl.col("skipped") > 0)
+    if groups[_SHARED].any():
+        several = used.filter(_SHARED).group_by(_SLICE).agg(**merged(kept_by(part.version.aggregation)))
+        used = pl.concat([used.filter(~pl.col(_SHARED)), unfold(several)], how="diagonal")
+    if part.version.since is not None:
+        since = pl.lit(part.version.since).cast(INSTANT)
+        used = used.with_columns(slice_start=pl.max_horizontal("slice_start", since))
+    return used.with_columns(meter=pl.lit(part.meter))
 
 
 def _sent_ids(groups: pl.DataFrame) -> pl.DataFrame:
     ids = groups.lazy().select("date", pl.col(SENT_IDS).fill_null("")).unique()
     return conform(ids, SentIds).collect()
-
-
-def _with_values(sliced: pl.LazyFrame, meters: Mapping[str, Meter], properties: EventProperties) -> pl.LazyFrame:
-    """Add for each meter whether an event matches, and the value that it brings to the meter."""
-    columns: dict[str, pl.Expr] = {}
-    for name, meter in meters.items():
-        rule, value = meter.matching(), value_of(meter.aggregation, properties)
-        columns[_of(name, _MATCHING)] = matches(rule, properties)
-        columns[_of(name, _VALUE)] = pl.when(matches(rule, properties)).then(value) if rule.clauses else value
-    return sliced.with_columns(**columns)
-
-
-def _group(events: pl.LazyFrame, meters: Mapping[str, Meter]) -> pl.DataFrame:
-    """Groups of events with the same ids in the same slice: the state of each meter, in columns of its own."""
-    states = {
-        _of(name, part): whole
-        for name, meter in meters.items()
-        for part, whole in state(meter.aggregation, *(pl.col(_of(name, of)) for of in (_VALUE, _MATCHING))).items()
-    }
-    groups = events.group_by(_GROUP).agg(**states).collect(engine="streaming")
-    of_last = {name: _of(name, LAST_TIMESTAMP) for name, meter in meters.items() if meter.aggregation.func == "last"}
-    if not of_last:
-        return groups
-    # To compare whole moments of all events takes far longer than to find the few that may be last.
-    instants = pl.concat([groups[column].alias("instant") for column in of_last.values()])
-    ended = events.filter(pl.col("timestamp").is_in(instants.implode()))
-    last = {_of(name, LAST): last_event(pl.col(_of(name, _VALUE))) for name in of_last}
-    found = ended.group_by(_GROUP).agg(**last).collect(engine="streaming")
-    return groups.drop(of_last.values()).join(found, on=_GROUP, how="left", nulls_equal=True)
-
-
-def _of_meter(groups: pl.DataFrame, name: str, meter: Meter) -> pl.LazyFrame:
-    """Rows of `usage_daily` of one meter, from groups that hold the states of all."""
-    prefix = _of(name, "")
-    parts = {column: column.removeprefix(prefix) for column in groups.columns if column.startswith(prefix)}
-    states = unfold(groups.lazy().select(*_SLICE, _SHARED, *(pl.col(of).alias(part) for of, part in parts.items())))
-    used = states.filter(pl.col("events") + pl.col("skipped") > 0)
-    if groups[_SHARED].any():
-        several = used.filter(_SHARED).group_by(_SLICE).agg(**merged(kept_by(meter.aggregation)))
-        used = pl.concat([used.filter(~pl.col(_SHARED)), unfold(several)], how="diagonal")
-    return used.with_columns(meter=pl.lit(name))
-
-
-def _of(meter: str, part: str) -> str:
-    """The name of a column that holds something of one meter; no column of events begins like that."""
-    return f"_{meter}\n{part}"
 
 
 def measure_periods(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl.LazyFrame) -> pl.LazyFrame:
@@ -161,9 +200,11 @@ def measure_periods(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl
 
 def property_names(meter: Meter) -> Iterator[str]:
     """The properties that a meter reads."""
-    if meter.aggregation.property is not None:
-        yield meter.aggregation.property
-    yield from _filter_names(meter.matching())
+    yield from meter.group_by
+    for version in meter.versions():
+        if version.aggregation.property is not None:
+            yield version.aggregation.property
+        yield from _filter_names(version.rule)
 
 
 def _filter_names(rule: Filter) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from meterhouse.catalog import find_file, read_people
+from meterhouse.catalog import find_file, meter_version_rows, read_people
 from meterhouse.planning.fingerprints import digest, frame_digest
 from meterhouse.planning.invoiced import at_odds
 from meterhouse.planning.steps import inputs_of, is_done, note_done
@@ -24,10 +24,16 @@ _INVOICED: Final = ("invoices", "invoice_lines")
 
 
 def define(project: Project, warehouse: Warehouse) -> bool:
-    """Store the definitions as the project's files say them now; False where they say what they said last time."""
+    """Store the definitions as the project's files say them now; False where they say what they said last time.
+
+    What meters measure is kept besides for good, in `meter_versions`: old versions stay readable (rule 2.5).
+    """
     files = _digest_of_files(project)
     if is_done(warehouse, _STEP, _inputs(project, warehouse, files)):
         return False
+    versions = meter_version_rows(project.catalog.meters)
+    known = warehouse.scan("meter_versions").select("meter", "definition").collect()
+    warehouse.append("meter_versions", versions.join(known, on=["meter", "definition"], how="anti"))
     for name, frame in read_definitions(project, warehouse).items():
         warehouse.replace(name, frame)
     note_done(warehouse, _STEP, _inputs(project, warehouse, files))

@@ -7,13 +7,15 @@ changed meter makes only itself stale. Definitions are recorded once for all day
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterhouse.planning.fingerprints import digest, forget, record, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    import polars as pl
 
     from meterhouse.warehouse import Warehouse
 
@@ -34,6 +36,27 @@ class Stale(NamedTuple):
     day: date
     measured: frozenset[str]
     kept: frozenset[str]
+
+
+def definitions_on(versions: pl.DataFrame, days: Iterable[date]) -> dict[date, dict[str, str]]:
+    """What each meter measures on each day, as a digest; `versions` are rows of `MeterVersions`.
+
+    So a change that holds from an instant on makes only that day and later ones stale (rule 2.5).
+    """
+    columns = versions.sort("meter", "version").select("meter", "valid_from", "valid_until", "measures")
+    return {day: _on(day, list(columns.iter_rows())) for day in days}
+
+
+def _on(day: date, versions: list[tuple[str, datetime | None, datetime | None, str]]) -> dict[str, str]:
+    start = datetime.combine(day, time(), UTC)
+    end = start + timedelta(days=1)
+    found: dict[str, str] = {}
+    for meter, since, until, measures in versions:
+        if (since is None or since < end) and (until is None or until > start):
+            # The version with which the day begins is the day's, whenever it began.
+            begins = "" if since is None or since <= start else f" {since.isoformat()} "
+            found[meter] = f"{found.get(meter, '')}{begins}{measures}"
+    return found
 
 
 def made_from(warehouse: Warehouse) -> dict[date, Made]:

@@ -11,13 +11,14 @@ from urllib.parse import unquote
 import polars as pl
 
 from meterhouse import __version__
+from meterhouse.catalog import meter_version_rows
 from meterhouse.invoicing import billing_periods
 from meterhouse.metering import cuts_within_days, measure_days
 from meterhouse.planning.events import counting_events
 from meterhouse.planning.fingerprints import digest, frame_digest
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.ranges import told_where
-from meterhouse.planning.staleness import Made, Stale, find_stale, made_from, note_kept, note_made
+from meterhouse.planning.staleness import Made, Stale, definitions_on, find_stale, made_from, note_kept, note_made
 from meterhouse.planning.untyped import with_properties_of
 from meterhouse.planning.whose import forget_reattributed, reattributed_days
 
@@ -43,7 +44,7 @@ def meter(
     progress = progress or Silent()
     cuts = cuts_within_days(billing_periods(warehouse.scan("subscriptions"), as_of)).collect()
     forget_reattributed(warehouse)
-    now = _inputs(warehouse, project.definitions["meters"], cuts, as_of)
+    now = _inputs(warehouse, meter_version_rows(project.catalog.meters), cuts, as_of)
     stale = find_stale(made_from(warehouse), now)
     note_kept(warehouse, stale, now)
     chunks = list(_chunks(stale, _sizes(warehouse)))
@@ -61,7 +62,8 @@ def meter(
 def stale_days(warehouse: Warehouse, as_of: datetime) -> list[date]:
     """Days before `as_of` whose states were made from other inputs than are stored now; the next run meters them."""
     cuts = cuts_within_days(billing_periods(warehouse.scan("subscriptions"), as_of)).collect()
-    now = _inputs(warehouse, warehouse.scan("meters").collect(), cuts, as_of)
+    versions = warehouse.scan("meter_versions").join(warehouse.scan("meters"), on=["meter", "definition"], how="semi")
+    now = _inputs(warehouse, versions.collect(), cuts, as_of)
     moved = {date.fromisoformat(day) for day in reattributed_days(warehouse)}
     return sorted({of.day for of in find_stale(made_from(warehouse), now)} | (moved & now.keys()))
 
@@ -92,18 +94,15 @@ def _meter_days(
     warehouse.overwrite("usage_daily", states, where)
 
 
-def _inputs(warehouse: Warehouse, meters: pl.DataFrame, cuts: pl.DataFrame, as_of: datetime) -> dict[date, Made]:
+def _inputs(warehouse: Warehouse, versions: pl.DataFrame, cuts: pl.DataFrame, as_of: datetime) -> dict[date, Made]:
     """What each day with events is made from, but whose the events are: `forget_reattributed` sees to that."""
-    definitions = dict(meters.select("meter", "definition").iter_rows())
     files, voided = _files_by_day(warehouse, "events"), _files_by_day(warehouse, "voided_events")
     cut_days = {day: frame_digest(rows) for (day,), rows in cuts.partition_by("date", as_dict=True).items()}
+    days = {day: (*paths, *voided.get(day, ())) for day, paths in files.items() if day < as_of.date()}
+    definitions = definitions_on(versions, days)
     return {
-        day: Made(
-            digest(__version__, cut_days.get(day, ""), *(path.name for path in (*paths, *voided.get(day, ())))),
-            definitions,
-        )
-        for day, paths in files.items()
-        if day < as_of.date()
+        day: Made(digest(__version__, cut_days.get(day, ""), *(path.name for path in paths)), definitions[day])
+        for day, paths in days.items()
     }
 
 

@@ -28,6 +28,22 @@ class Meters(dy.Schema):
     definition = column.identifier("Digest of aggregation, its options, property and filter: what the meter measures.")
 
 
+class MeterVersions(dy.Schema):
+    """One row per stretch of time of every definition that a meter ever had: what it measured then (rule 2.5)."""
+
+    meter = column.identifier("The meter.", key=True)
+    definition = column.identifier("Digest of all that the meter measures: that of `meters`.", key=True)
+    version = column.count("Place in the order of time, from 1.", key=True)
+    valid_from = column.instant("First instant of it; null where it holds from the beginning.", nullable=True)
+    valid_until = column.instant("First instant after it; null where it has no end.", nullable=True)
+    aggregation = column.text("As in `meters`.")
+    property = column.text("The property aggregated; null for `count`.", nullable=True)
+    numeric_text = column.flag("Text spelled as a number counts as that number (rule 1.7).")
+    filter_json = column.text("Which events count, as canonical JSON (rule 2.1).")
+    group_by_json = column.text("Properties whose values split the quantity, as a JSON array (rule 2.3).")
+    measures = column.identifier("Digest of what its daily states follow from.")
+
+
 class Customers(dy.Schema):
     """One row per customer."""
 

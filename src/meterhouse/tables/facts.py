@@ -25,13 +25,19 @@ class BillingPeriods(dy.Schema):
 
 
 class UsageDaily(dy.Schema):
-    """Mergeable states of a meter: one row per meter, customer, day and slice."""
+    """Mergeable states of a meter: one row per meter, customer, day, slice and group."""
 
     meter = column.identifier("The meter.", key=True)
     customer_id = column.identifier("The customer; as sent where unknown, empty where none was sent.", key=True)
     date = column.day("Day in UTC; the partition.", key=True)
-    slice_start = column.instant("Start of the slice: the day's start, or a period boundary within the day.", key=True)
+    slice_start = column.instant(
+        "Start of the slice: the day's start, or a boundary of a period or a meter's change within the day.", key=True
+    )
     attributed = column.flag("The customer is known; a stranger's id may look like a customer's (rule 1.5).", key=True)
+    group_json = column.identifier(
+        "The values that the meter is grouped by, as canonical JSON: `{}` for a meter without groups (rule 2.3).",
+        key=True,
+    )
     events = column.count("Events that matched the filter and counted.")
     skipped = column.count("Events that matched, but whose value is missing or of the wrong type (rule 2.2).")
     sum = column.quantity("Sum of the values.", nullable=True)

@@ -1,4 +1,4 @@
--- Every state of every meter, customer, day and slice follows from the events.
+-- Every state of every meter, customer, day, slice and group follows from the events.
 WITH bounds AS (
     SELECT customer_id, unnest([period_start, period_end]) AS bound FROM billing_periods
 ),
@@ -9,15 +9,15 @@ cuts AS (
 sliced AS (
     SELECT
         e.*,
-        coalesce(
-            list_max(list_filter(c.bounds, lambda bound: bound <= e.timestamp)), CAST(e.date AS TIMESTAMPTZ)
+        greatest(
+            list_max(list_filter(c.bounds, lambda bound: bound <= e.timestamp)), CAST(e.date AS TIMESTAMPTZ), e.valid_from
         ) AS slice_start,
         epoch_us(e.timestamp) - epoch_us(CAST(e.date AS TIMESTAMPTZ)) AS since_midnight
     FROM matched_events AS e LEFT JOIN cuts AS c ON e.attributed AND c.customer_id = e.customer_id AND c.date = e.date
 ),
 again AS (
     SELECT
-        meter, customer_id, date, slice_start, attributed,
+        meter, customer_id, date, slice_start, attributed, group_json,
         count(*) FILTER (counted) AS events,
         count(*) FILTER (NOT counted) AS skipped,
         CASE WHEN aggregation IN ('sum', 'avg', 'weighted_sum') THEN coalesce(sum(number), 0) END AS "sum",
@@ -37,11 +37,11 @@ again AS (
             WHEN aggregation = 'percentile' THEN coalesce(list_sort(list(number) FILTER (counted)), [])
         END AS sorted_values
     FROM sliced
-    GROUP BY meter, aggregation, customer_id, date, slice_start, attributed
+    GROUP BY meter, aggregation, customer_id, date, slice_start, attributed, group_json
 ),
 compared AS (
     SELECT
-        meter, customer_id, date, slice_start, attributed,
+        meter, customer_id, date, slice_start, attributed, group_json,
         s.events AS stored_events, a.events,
         s.skipped AS stored_skipped, a.skipped,
         {'sum': s."sum", 'sum_by_seconds': s.sum_by_seconds, 'sum_by_microseconds': s.sum_by_microseconds,
@@ -53,7 +53,7 @@ compared AS (
             'last_timestamp': a.last_event.moment.timestamp, 'last_received_at': a.last_event.moment.received_at,
             'last_event_id': a.last_event.moment.event_id, 'last_source': a.last_event.moment.source,
             'distinct_values': a.distinct_values, 'sorted_values': a.sorted_values} AS state
-    FROM (FROM usage_daily WHERE is_metered(date)) AS s FULL JOIN again AS a USING (meter, customer_id, date, slice_start, attributed)
+    FROM (FROM usage_daily WHERE is_metered(date)) AS s FULL JOIN again AS a USING (meter, customer_id, date, slice_start, attributed, group_json)
 )
 SELECT
     *,
