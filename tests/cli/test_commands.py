@@ -37,6 +37,7 @@ READING = [
     ["credits"],
     ["credits", "--entries"],
     ["audit"],
+    ["audit", "duplicates"],
     ["sql", "FROM credit_balances"],
 ]
 

@@ -106,3 +106,20 @@ def test_a_file_that_was_refused_as_a_whole_is_landed_once_its_columns_are_known
     assert refusing("status", "--json").document["unreadable"] == []
     assert refusing("run", "--through", "2026-02-02").code == 0
     assert refusing("audit").code == 0
+
+
+def test_events_that_are_alike_but_for_their_ids_are_told(copy: Commands) -> None:
+    assert copy("audit", "duplicates").code == 0
+    alike = '{"event_id":"%s","name":"request","external_customer_id":"user-1","timestamp":"2026-01-20T00:00:00Z"}'
+    (copy.project / "events" / "alike.jsonl").write_text(f"{alike % 'a'}\n{alike % 'b'}\n", encoding="utf-8")
+    copy("land", "--landed-at", "2026-02-04")
+    ended = copy("audit", "duplicates")
+    assert ended.code == 0
+    assert "event_ids [a, b]" in ended.out
+    assert "No id is there twice" in ended.out
+    checks = copy("audit", "duplicates", "--json").document["checks"]
+    assert [(check["check"], check["differing"]) for check in checks] == [
+        ("same_id", 0),
+        ("same_content", 1),
+        ("same_content_without_id", 0),
+    ]

@@ -27,6 +27,9 @@ MonthsOption = Annotated[
         "--month", parser=read_month, metavar="YYYY-MM", help="Only this month of issue; may be repeated. Default: all."
     ),
 ]
+ExamplesOption = Annotated[
+    int, typer.Option("--examples", metavar="ROWS", min=0, help="Most repeats to show of each kind.")
+]
 ExplainOption = Annotated[bool, typer.Option("--explain", help="Say of each check what holds where it agrees.")]
 
 
@@ -60,11 +63,17 @@ def _batch_json(batch: Batch) -> dict[str, Any]:
     return {"month": batch.month, "batch_id": batch.batch_id, "folder": str(batch.folder), "is_new": batch.is_new}
 
 
+audit_app = typer.Typer(name="audit")
+
+
+@audit_app.callback(invoke_without_command=True)
 def audit(context: typer.Context, *, explain: ExplainOption = False, as_json: AsJson = False) -> None:
     """Compute everything again in DuckDB and compare.
 
     Ends with exit code 6 where a check finds a difference.
     """
+    if context.invoked_subcommand is not None:
+        return
     from meterhouse.auditing import audit as audit_warehouse
 
     session = session_of(context)
@@ -98,6 +107,38 @@ def audit(context: typer.Context, *, explain: ExplainOption = False, as_json: As
         raise AuditFailed(message)
 
 
+@audit_app.command("duplicates")
+def duplicates(
+    context: typer.Context, *, explain: ExplainOption = False, examples: ExamplesOption = 5, as_json: AsJson = False
+) -> None:
+    """Look for events that may be one, over all history.
+
+    One id that is there twice, and events that are alike but for their ids. Ends with exit code 6 where an id is there
+    twice; what is only alike is told, as it may well have happened twice.
+    """
+    from meterhouse.auditing import find_repeats
+
+    session = session_of(context)
+    warehouse = session.warehouse(session.project())
+    with console(err=True).status("Comparing all events ..."):
+        findings = find_repeats(warehouse, examples)
+    failed = [finding for finding in findings if not finding.passed]
+    if as_json:
+        print_json({"passed": not failed, "checks": [_finding_json(finding) for finding in findings]})
+    else:
+        _show_findings(findings, explain=explain, agreed="No id is there twice")
+    if failed:
+        if as_json:
+            # The checks are the one document on stdout.
+            session.as_json = False
+        ids = counted(failed[0].differing, "id is", "ids are")
+        message = (
+            f"{ids} there more than once, and counted as often. Void them and send the events again under new ids; "
+            "a longer `dedupe_window_days`, or none, finds such resends when they land."
+        )
+        raise AuditFailed(message)
+
+
 def _finding_json(finding: Finding) -> dict[str, Any]:
     return {
         "check": finding.check,
@@ -111,7 +152,7 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _show_findings(findings: list[Finding], *, explain: bool) -> None:
+def _show_findings(findings: list[Finding], *, explain: bool, agreed: str = "Both engines agree") -> None:
     screen = console()
     columns = [
         Column("Check", keep=True),
@@ -137,4 +178,4 @@ def _show_findings(findings: list[Finding], *, explain: bool) -> None:
                 screen.print(f"  but: {safe(values)}", soft_wrap=True)
     if all(finding.passed for finding in findings):
         total = sum(finding.compared for finding in findings)
-        screen.print(f"\nBoth engines agree: {counted(total, 'number')} compared.", style="green")
+        screen.print(f"\n{agreed}: {counted(total, 'number')} compared.", style="green")
