@@ -61,10 +61,10 @@ docs: $(READY) ## Write docs/reference and the output of examples from what the 
 
 .PHONY: bench
 bench: $(READY) ## Measure speed and memory beside a reference in the same run; EVENTS=1000000 for a quick one
-	$(BIN)/python -m benchmarks $(if $(EVENTS),--events $(EVENTS) --postgres-events $(EVENTS))
+	$(BIN)/python -m benchmarks $(if $(EVENTS),--events $(EVENTS) --postgres-events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS))
 
 .PHONY: bench-large
-bench-large: $(READY) ## Growth and peak memory, 10 M and 100 M events: takes long, and 30 GB of disk
+bench-large: $(READY) ## Growth and peak memory, 10 M and 100 M events: takes long, and 20 GB of disk
 	$(BIN)/python -m benchmarks --only large
 
 .PHONY: ui

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -35,6 +36,8 @@ def limits(lines: str, files: list[str], folder: Path) -> dict[str, float]:
     read = f"read_json('{lines}', format = 'newline_delimited', columns = {{event_id: 'varchar', metadata: 'json'}})"
     parsed = f"select count(typed.model) from (select json_transform(metadata, '{shape}') as typed from {read})"
     steps: dict[str, Callable[[], object]] = {
+        "start meterhouse": lambda: _start("meterhouse.planning"),
+        "start DuckDB": lambda: _start("duckdb"),
         "read the JSON lines as bytes": lambda: _read(lines),
         "parse the JSON lines (DuckDB)": lambda: connect().execute(parsed).fetchall(),
         "write the stored files' bytes, synced": lambda: _write(folder / "bytes", size),
@@ -56,6 +59,10 @@ def _seconds(step: Callable[[], object]) -> float:
         step()
         taken.append(time.perf_counter() - began)
     return statistics.median(taken)
+
+
+def _start(module: str) -> None:
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
 
 
 def _read(pattern: str) -> None:

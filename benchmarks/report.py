@@ -96,7 +96,8 @@ class Report:
         for heading in ("seconds", "events/s"):
             table.add_column(heading, justify="right")
         for name, seconds in self.limits.items():
-            table.add_row(name, f"{seconds:.2f}", f"{self.limits_of / seconds:,.0f}")
+            rate = "" if name.startswith("start ") else f"{self.limits_of / seconds:,.0f}"
+            table.add_row(name, f"{seconds:.2f}", rate)
         return table
 
 

@@ -107,7 +107,7 @@ def preview(
             total=_quantities(measured, rows, ["attributed"]).sort("attributed", descending=True),
             by_day=_quantities(measured, rows, ["date"]).sort("date"),
             by_customer=_by_customer(measured, rows, customers),
-            examples=matched.select(_EXAMPLE).sort("timestamp", "event_id").head(examples).collect(),
+            examples=_first_events(matched, examples),
             odd=compare_meters({name: meter}, warehouse),
             change=_change(warehouse, name, measured, rows, asked),
         )
@@ -119,6 +119,13 @@ def _no_cuts() -> pl.LazyFrame:
 
 def _height(rows: pl.LazyFrame) -> int:
     return int(rows.select(pl.len()).collect(engine="streaming").item())
+
+
+def _first_events(matched: pl.LazyFrame, most: int) -> pl.DataFrame:
+    """The earliest events. When they were comes first: all metadata is more than should be read for a few events."""
+    instants = matched.select("timestamp").bottom_k(most, by="timestamp").collect(engine="streaming")["timestamp"]
+    early = matched.filter(pl.col("timestamp").is_in(instants.implode()))
+    return early.select(_EXAMPLE).sort("timestamp", "event_id").head(most).collect()
 
 
 def _skipped(matched: pl.LazyFrame, meter: Meter, properties: EventProperties) -> pl.DataFrame:
