@@ -213,6 +213,13 @@ def test_columns_that_a_source_does_not_name(tmp_path: Path, other: str) -> None
     assert store.table("events")["metadata"].to_list() == expected
 
 
+def test_a_column_with_the_name_of_another_shapes_field_is_a_property_where_the_shape_is_said(tmp_path: Path) -> None:
+    text = f"{HEADER},type,code\n1,call,ada,{AT},a,b\n"
+    store = land_text(tmp_path, text, shape="meterhouse", other_columns="properties")
+    assert store.table("events")["metadata"].to_list() == ['{"type":"a","code":"b"}']
+    assert refusals(land_text(tmp_path, text)) == [(2, "unknown_shape", f"1,call,ada,{AT},a,b")]
+
+
 def test_a_column_that_a_source_names_must_be_there(tmp_path: Path) -> None:
     store = land_text(tmp_path, f"{HEADER}\n1,call,ada,{AT}\n", columns={"name": "what"}, properties={"n": {}})
     assert "column 'n' is not there; column 'what' is not there; column 'event_id'" in explanation(store)

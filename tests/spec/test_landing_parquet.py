@@ -50,6 +50,7 @@ def refusals(store: DyingStore) -> list[tuple[int, str]]:
         (pa.array([5, None, -(2**49)], pa.int64()), ['{"n":5}', "{}", '{"n":-562949953421312}']),
         (pa.array([255], pa.uint8()), ['{"n":255}']),
         (pa.array([Decimal("1.50"), Decimal("-0.25")], pa.decimal128(38, 2)), ['{"n":1.50}', '{"n":-0.25}']),
+        (pa.array([Decimal("1.5")], pa.decimal256(60, 20)), ['{"n":1.50000000000000000000}']),
         # Floats have the fewest digits that tell them from others, of their own size.
         (
             pa.array([0.1, 0.1 + 0.2, 3.0, 5e-324], pa.float64()),

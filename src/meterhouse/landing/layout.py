@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from meterhouse.catalog.sources import UNTOLD, PropertyType, Source
-from meterhouse.landing.peers import OBJECT_FIELDS, shape_named
+from meterhouse.landing.peers import OBJECT_FIELDS, VOID, shape_named
 from meterhouse.landing.reasons import Fault
 from meterhouse.landing.shapes import FIELDS
 
@@ -28,12 +28,9 @@ class Layout:
 
     fields: Mapping[str, str]
     properties: tuple[PropertyColumn, ...]
+    is_mapped: bool = False
+    """Someone said which columns are ids, and so that other values than text are meant."""
     decimal_mark: str = "."
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether someone said which columns are ids, and so that other values than text are meant."""
-        return any(field != column for field, column in self.fields.items())
 
 
 def lay_out(columns: Sequence[str], source: Source = UNTOLD) -> Layout | Fault:
@@ -46,24 +43,20 @@ def lay_out(columns: Sequence[str], source: Source = UNTOLD) -> Layout | Fault:
     declared = [_declared(name, columns, source) for name in source.properties]
     used = {*fields.values(), *(held.column for held in declared)}
     missing = [f"column '{name}' is not there" for name in sorted(used.difference(columns))]
-    others = [_other(name, source) for name in columns if name not in used]
-    strays = [f"column '{name}'" for name, held in zip(_unused(columns, used), others, strict=True) if held is None]
-    refused = strays if source.other_columns == "reject" else []
-    if twice or missing or refused:
-        return Fault("unknown_columns", "; ".join([*twice, *missing, *refused]))
-    found = [held for held in others if held is not None]
-    return Layout(fields, (*declared, *found), source.csv.decimal_mark)
-
-
-def _unused(columns: Sequence[str], used: set[str]) -> list[str]:
-    return [name for name in columns if name not in used]
+    others = {name: _other(name, source) for name in columns if name not in used}
+    strays = [f"column '{name}'" for name, held in others.items() if held is None and source.other_columns == "reject"]
+    if twice or missing or strays:
+        return Fault("unknown_columns", "; ".join([*twice, *missing, *strays]))
+    found = [held for held in others.values() if held is not None]
+    return Layout(fields, (*declared, *found), source.columns is not None, source.csv.decimal_mark)
 
 
 def _fields(columns: Sequence[str], source: Source) -> dict[str, str]:
     if source.columns is not None:
         return {field: column for field, column in source.columns if column is not None}
     taken = {held.column or name for name, held in source.properties.items()}
-    return {name: name for name in columns if name in FIELDS and name not in taken}
+    known = (*shape_named(source.shape).fields, *VOID.fields) if source.shape else FIELDS
+    return {name: name for name in columns if name in known and name not in taken}
 
 
 def _declared(name: str, columns: Sequence[str], source: Source) -> PropertyColumn:

@@ -75,6 +75,9 @@ def json_of(column: str, values: pa.ChunkedArray) -> tuple[pl.Series, Odd]:
         return _encoded(column, values)
     if pa.types.is_floating(kind):
         return _floats(column, pl.Series(values))
+    if pa.types.is_decimal(kind):
+        # Arrow knows wider ones than Polars does.
+        return pl.Series(values.cast(pa.string())), {}
     return pl.DataFrame({"v": pl.Series(values)}).select(_spelled(pl.col("v"), kind)).to_series(), {}
 
 
@@ -117,7 +120,7 @@ def has_json(kind: pa.DataType) -> bool:
         return all(has_json(field.type) for field in kind)
     if _is_nested(kind):
         return has_json(kind.value_type)
-    is_number = pa.types.is_integer(kind) or pa.types.is_decimal128(kind) or pa.types.is_floating(kind)
+    is_number = pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_floating(kind)
     is_other = pa.types.is_boolean(kind) or pa.types.is_null(kind) or pa.types.is_date(kind)
     is_instant = pa.types.is_timestamp(kind) and kind.unit in {"ms", "us"}
     return bool(is_text(kind) or is_number or is_other or is_instant)
