@@ -18,6 +18,7 @@ from meterhouse.cli.render import (
     instant_cell,
     money,
     period,
+    price_per,
     print_json,
     quantity,
     safe,
@@ -75,6 +76,20 @@ def test_money_before_rounding_keeps_every_digit() -> None:
 )
 def test_prices_of_a_unit(minor: str, shown: str) -> None:
     assert unit_price(Decimal(minor), "USD") == shown
+
+
+@pytest.mark.parametrize(
+    ("minor", "multiplier", "shown"),
+    [
+        ("0.0005", "1", "5.00 per 1,000,000"),
+        ("0.0005", "1000", "0.005 per 1,000"),
+        ("0.0005", "3600000", "18.00 per 3,600,000"),
+        ("150", "0.001", "0.0015 per 0.001"),
+        ("0.000000000001", "999999999999999", "9.99999999999999 per 999,999,999,999,999"),
+    ],
+)
+def test_a_price_is_shown_for_as_many_as_the_meters_unit_says(minor: str, multiplier: str, shown: str) -> None:
+    assert price_per(Decimal(minor), "USD", Decimal(multiplier)) == shown
 
 
 @pytest.mark.parametrize(

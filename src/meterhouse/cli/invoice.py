@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -18,10 +19,10 @@ from meterhouse.cli.render import (
     instant_text,
     money,
     period,
+    price_per,
     print_json,
     quantity,
     safe,
-    unit_price,
 )
 
 if TYPE_CHECKING:
@@ -57,14 +58,14 @@ def _of(warehouse: Warehouse, head: Row, final: str, draft: str, order: list[str
 
 def _lines(warehouse: Warehouse, head: Row) -> list[Row]:
     """The invoice's lines, each with its steps and the unit of its meter."""
-    meters = warehouse.scan("meters").select("meter", "unit").collect()
-    units = dict(meters.iter_rows())
+    meters = warehouse.scan("meters").select("meter", "unit", "unit_multiplier").collect()
+    units = {meter: (unit, multiplier) for meter, unit, multiplier in meters.iter_rows()}
     lines = _of(warehouse, head, "invoice_lines", "draft_invoice_lines", ["line_no"])
     steps = _of(warehouse, head, "rated_lines", "draft_rated_lines", ["line_no", "step"])
     return [
         {
             **line,
-            "unit": units.get(line["meter"], ""),
+            **dict(zip(("unit", "unit_multiplier"), units.get(line["meter"], ("", Decimal(1))), strict=True)),
             "steps": [step for step in steps if step["line_no"] == line["line_no"]],
         }
         for line in lines
@@ -160,7 +161,7 @@ def _explained(line: Row, currency: str) -> list[list[str | Text]]:
 
 
 def _step(step: Row, line: Row, currency: str) -> list[str | Text]:
-    price = unit_price(step["unit_amount_minor"], currency)
+    price = price_per(step["unit_amount_minor"], currency, line["unit_multiplier"])
     if step["flat_amount_minor"]:
         price = f"{price} + {exact_money(step['flat_amount_minor'], currency)} flat"
     return _dim(

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
@@ -26,6 +26,8 @@ _WIDTH_OF_FILES: Final = 200
 _LEAST_UNIT_PRICE: Final = Decimal("0.001")
 _LEAST_PRICE_OF_MANY: Final = Decimal("0.1")
 _MOST_UNITS: Final = 10**9
+_MOST_DIGITS: Final = 100
+"""Of a price times a multiplier, and far more."""
 _GAP: Final = 2
 _LEAST_TEXT: Final = 8
 """Text columns become narrower on a narrow screen, but not narrower than this."""
@@ -78,6 +80,14 @@ def exact_money(minor: Decimal, currency: str) -> str:
     whole, _, fraction = text.partition(".")
     fraction = fraction.rstrip("0").ljust(digits, "0")
     return f"{whole}.{fraction}" if fraction else whole
+
+
+def price_per(minor: Decimal, currency: str, multiplier: Decimal) -> str:
+    """A price of one unit as its meter has it shown: for so many; else as people say it (rule 2.4)."""
+    if multiplier == 1:
+        return unit_price(minor, currency)
+    with localcontext(prec=_MOST_DIGITS):
+        return f"{exact_money(minor * multiplier, currency)} per {quantity(multiplier)}"
 
 
 def unit_price(minor: Decimal, currency: str) -> str:
