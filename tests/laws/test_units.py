@@ -13,24 +13,24 @@ from meterhouse.catalog import read_project
 from meterhouse.planning import run
 from meterhouse.tables import WAREHOUSE
 from meterhouse.warehouse import Warehouse
-from tests.oracle.projects import FIRST, LANDED_AT, write_events, write_project
+from tests.oracle.projects import LANDED_AT, SECOND, write_events, write_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-BILLED = ("usage", "draft_invoices", "draft_invoice_lines", "draft_rated_lines", "estimates", "draft_credit_entries")
+BILLED = ("usage", "invoices", "invoice_lines", "rated_lines", "credit_ledger", "estimates")
 
 
 def billed(root: Path, units: dict[str, object]) -> dict[str, pl.DataFrame]:
     """The tables of a random project, whose meters have these units."""
     draw = Random(7)
     write_project(root, draw)
-    write_events(root, draw, "first", events=200, days=30)
+    write_events(root, draw, "first", events=80, days=30)
     file = root / "catalog" / "meters.yaml"
     meters = yaml.safe_load(file.read_text())["meters"]
     file.write_text(yaml.safe_dump({"meters": {name: {**meter, **units} for name, meter in meters.items()}}))
     project = read_project(root)
-    run(project, FIRST, LANDED_AT)
+    run(project, SECOND, LANDED_AT)
     warehouse = Warehouse(str(project.warehouse))
     return {name: warehouse.scan(name).collect() for name in WAREHOUSE}
 
