@@ -107,6 +107,25 @@ def test_days_and_a_customer_are_chosen(example: Commands) -> None:
     assert {row["customer_id"] for row in shown["examples"]} == {"ada"}
 
 
+GROUPED = """
+event: transcription
+group_by: [model]
+aggregation: { func: sum, property: minutes }
+changes:
+  - { from: 2026-01-08T00:00:00Z, event: none }
+"""
+
+
+def test_groups_and_changes_from_an_instant_on(example: Commands, file: Path) -> None:
+    file.write_text(GROUPED, encoding="utf-8")
+    (shown,) = previews(example, str(file))
+    assert (shown["matched"], shown["total"][0]["quantity"]) == (9, "400")
+    groups = {row["group_json"]: row["quantity"] for row in shown["by_group"]}
+    assert groups.keys() == {'{"model":"fast"}', '{"model":"accurate"}'}
+    assert [finding["kind"] for finding in shown["odd"]] == ["unknown_event"]
+    assert re.search(r"^model fast +[\d.]+ +\d+$", example("meter", "preview", str(file)).out, re.MULTILINE)
+
+
 def test_events_that_were_taken_back_do_not_count(copy: Commands) -> None:
     (copy.project / "events" / "void.jsonl").write_text('{"void": "e004"}', encoding="utf-8")
     copy("land")

@@ -74,6 +74,16 @@ ODD: Final[list[tuple[Oddity, dict[str, Any], str]]] = [
         "No event has a property 'Size' with a text, a number, true or false. Did you mean 'size'?",
     ),
     (
+        "unknown_property",
+        COUNT | {"group_by": ["modell"]},
+        "No event has a property 'modell' with a text, a number, true or false. Did you mean 'model'?",
+    ),
+    (
+        "unknown_event",
+        COUNT | {"event": "call", "changes": [{"from": "2027-01-01T00:00:00Z", "event": "cal"}]},
+        "`name eq \"cal\"`: no event has such a name. Did you mean 'call'?",
+    ),
+    (
         "matches_nothing",
         _counting("model", "in", ["gpt", "claude-3"]),
         '`model in ["gpt","claude-3"]` matches no event. Did you mean',
@@ -125,6 +135,7 @@ ODD: Final[list[tuple[Oddity, dict[str, Any], str]]] = [
 NOT_ODD: Final[list[dict[str, Any]]] = [
     {"aggregation": {"func": "count"}},
     {"event": "call", "aggregation": {"func": "unique", "property": "model"}},
+    COUNT | {"group_by": ["model", "name"]},
     {"aggregation": {"func": "sum", "property": "size", "numeric_text": "count"}},
     _counting("model", "in", ["gpt-4", "other"]),
     _counting("timestamp", "gt", 5),
@@ -227,6 +238,11 @@ def test_a_meter_in_words() -> None:
         }
     )
     assert meter_words(meter) == 'sum of tokens where name eq "call" and (model like "gpt" or tokens gt 5)'
+    change = {"from": "2026-02-01T00:00:00Z", "event": "chat"}
+    changing = Meter.model_validate(COUNT | {"event": "call", "group_by": ["model"], "changes": [change]})
+    assert meter_words(changing) == (
+        'count by model where name eq "call"; from 2026-02-01 00:00 UTC on count by model where name eq "chat"'
+    )
     options = {"func": "percentile", "property": "seconds", "percent": 95, "numeric_text": "count"}
     percentile = Meter.model_validate({"aggregation": options})
     assert meter_words(percentile) == "percentile 95 of seconds (texts as numbers) of all events"

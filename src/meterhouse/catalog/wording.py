@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING
 from meterhouse.catalog.filters import Clause, Filter, filter_json, number_text
 
 if TYPE_CHECKING:
-    from meterhouse.catalog.meters import Aggregation, Meter
+    from meterhouse.catalog.meters import Aggregation, Meter, MeterVersion
 
 
 def meter_words(meter: Meter) -> str:
-    """`sum of tokens where name eq "call" and model like "gpt"`."""
-    rule = meter.matching()
-    return aggregation_words(meter.aggregation) + (f" where {filter_words(rule)}" if rule.clauses else " of all events")
+    """`sum of tokens by model where name eq "call"`, and how it changes over time."""
+    by = f" by {', '.join(meter.group_by)}" if meter.group_by else ""
+    first, *changed = meter.versions()
+    words = _version_words(first, by)
+    return "; ".join(
+        [words, *(f"from {version.since:%Y-%m-%d %H:%M} UTC on {_version_words(version, by)}" for version in changed)]
+    )
+
+
+def _version_words(version: MeterVersion, by: str) -> str:
+    rule = f"where {filter_words(version.rule)}" if version.rule.clauses else "of all events"
+    return f"{aggregation_words(version.aggregation)}{by} {rule}"
 
 
 def aggregation_words(aggregation: Aggregation) -> str:

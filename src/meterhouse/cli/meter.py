@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -47,6 +48,8 @@ def show_preview(name: str, meter: Meter, shown: Preview, asked: Asked, limit: i
     if shown.matched:
         _show_days(shown.by_day, shown.unit, _or(limit, _MOST_DAYS))
         _show_customers(shown.by_customer, _or(limit, _MOST_CUSTOMERS))
+        if meter.group_by:
+            _show_groups(shown.by_group, _or(limit, _MOST_CUSTOMERS))
         _show_examples(shown.examples)
     if shown.change is not None:
         _show_change(shown, limit)
@@ -134,6 +137,24 @@ def _show_customers(by_customer: pl.DataFrame, most: int | None) -> None:
     show_rows(columns, rows, most)
 
 
+def _show_groups(by_group: pl.DataFrame, most: int | None) -> None:
+    console().print()
+    columns = [Column("Group"), Column("Quantity", number=True), Column("Events", number=True)]
+    rows = [
+        [
+            ", ".join(f"{name} {value}" for name, value in json.loads(group).items()),
+            quantity(measured),
+            quantity(events),
+        ]
+        for group, measured, events in by_group.select("group_json", "quantity", "events").iter_rows()
+    ]
+    show_rows(columns, rows, most)
+
+
+def _group(values: dict[str, object]) -> str:
+    return ", ".join(f"{name} {'(none)' if value is None else value}" for name, value in values.items())
+
+
 def _customer(row: dict[str, Any]) -> str:
     name = row["customer_id"] or "(none sent)"
     return name if row["attributed"] else f"{name} (unattributed)"
@@ -212,6 +233,7 @@ def preview_json(name: str, meter: Meter, shown: Preview, limit: int | None) -> 
         "total": shown.total.to_dicts(),
         "by_day": _first(shown.by_day, limit),
         "by_customer": _first(shown.by_customer, limit),
+        "by_group": _first(shown.by_group, limit),
         "examples": shown.examples.to_dicts(),
         "odd": [asdict(finding) for finding in shown.odd],
         "change": None

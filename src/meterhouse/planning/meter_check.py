@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from meterhouse.catalog import Aggregation, Catalog, Meter
+    from meterhouse.catalog.meters import MeterVersion
     from meterhouse.tables.properties import Kind
     from meterhouse.warehouse import Warehouse
 
@@ -78,7 +79,9 @@ def compare_meters(meters: Mapping[str, Meter], warehouse: Warehouse) -> list[Me
     landed = _Landed(with_properties_of(meters.values(), events, warehouse), meters)
     if not landed.events:
         return []
-    return [finding for name, meter in meters.items() for finding in _findings(name, meter, landed)]
+    found = (finding for name, meter in meters.items() for finding in _findings(name, meter, landed))
+    # Versions of a meter share most of their clauses.
+    return list(dict.fromkeys(found))
 
 
 def _priced(catalog: Catalog) -> set[str]:
@@ -95,10 +98,11 @@ class _Landed:
         columns = property_columns(events.collect_schema().names())
         self.properties = EventProperties(columns.values())
         # Named by its JSON: as values of Python, true and 1 would be the same filter.
-        rules = {filter_json(rule): matches(rule, self.properties) for rule in _rules(meters.values())}
+        versions = [version for meter in meters.values() for version in meter.versions()]
+        rules = {filter_json(rule): matches(rule, self.properties) for rule in _rules(versions)}
         valued = [
-            matches(meter.matching(), self.properties) & value_of(meter.aggregation, self.properties).is_not_null()
-            for meter in meters.values()
+            matches(version.rule, self.properties) & value_of(version.aggregation, self.properties).is_not_null()
+            for version in versions
         ]
         held = [pl.col(column).is_not_null() for column in columns.values()]
         conditions = {str(place): found for place, found in enumerate([*held, *rules.values(), *valued])}
@@ -113,7 +117,7 @@ class _Landed:
             if next(counts):
                 self.kinds.setdefault(name, []).append(kind)
         self._matched = {rule: next(counts) for rule in rules}
-        self.valued = {name: next(counts) for name in meters}
+        self.valued = {name: [next(counts) for _ in meter.versions()] for name, meter in meters.items()}
 
     def matched(self, rule: Filter) -> int:
         """How many events a filter matches."""
@@ -126,10 +130,9 @@ class _Landed:
         return found["text"].sort().to_list() if found.height <= _MOST_VALUES else []
 
 
-def _rules(meters: Iterable[Meter]) -> Iterator[Filter]:
+def _rules(versions: Iterable[MeterVersion]) -> Iterator[Filter]:
     """Every filter, each clause of it alone, and each `and` without one of its parts."""
-    for meter in meters:
-        whole = meter.matching()
+    for whole in (version.rule for version in versions):
         yield whole
         yield from map(_alone, _clauses(whole))
         yield from (rest for _, rest in _without_one(whole))
@@ -161,12 +164,21 @@ def _flat(rule: Filter) -> tuple[Clause | Filter, ...]:
 
 
 def _findings(name: str, meter: Meter, landed: _Landed) -> Iterator[MeterFinding]:
+    """Every version is compared with all events: a change that holds from tomorrow on would find none yet."""
+    for held in meter.group_by:
+        if held not in FIXED_PROPERTIES and held not in landed.kinds:
+            yield MeterFinding(name, "unknown_property", _no_event_has(held, landed))
+    for version, valued in zip(meter.versions(), landed.valued[name], strict=True):
+        yield from _of_version(name, version, valued, landed)
+
+
+def _of_version(name: str, version: MeterVersion, valued: int, landed: _Landed) -> Iterator[MeterFinding]:
     """What is wrong with the parts first: it explains what is wrong with the whole."""
-    whole = meter.matching()
+    whole = version.rule
     of_clauses = [found for clause in _clauses(whole) for found in _of_clause(name, clause, landed)]
-    yield from dict.fromkeys(of_clauses)
+    yield from of_clauses
     if landed.matched(whole):
-        yield from _of_value(name, meter, landed)
+        yield from _of_value(name, version, valued, landed)
     elif not of_clauses:
         yield MeterFinding(name, "matches_nothing", _which_part(whole, landed))
 
@@ -193,10 +205,10 @@ def _of_clause(name: str, clause: Clause, landed: _Landed) -> Iterator[MeterFind
         yield MeterFinding(name, "matches_nothing", says)
 
 
-def _of_value(name: str, meter: Meter, landed: _Landed) -> Iterator[MeterFinding]:
+def _of_value(name: str, version: MeterVersion, valued: int, landed: _Landed) -> Iterator[MeterFinding]:
     """Whether the events that match have a value that counts."""
-    held = meter.aggregation.property
-    matched, valued = landed.matched(meter.matching()), landed.valued[name]
+    held = version.aggregation.property
+    matched = landed.matched(version.rule)
     if held is None or valued == matched:
         return
     if held not in FIXED_PROPERTIES and held not in landed.kinds:
@@ -205,7 +217,7 @@ def _of_value(name: str, meter: Meter, landed: _Landed) -> Iterator[MeterFinding
         says = f"{matched - valued:,} of the {matched:,} events that match have no value '{held}' that counts."
         yield MeterFinding(name, "skipped", f"{says} `meterhouse meter preview {name}` shows why.")
     elif landed.kinds.get(held, ["text"]) == ["text"]:
-        yield MeterFinding(name, "type_never_matches", _only_text(held, meter.aggregation))
+        yield MeterFinding(name, "type_never_matches", _only_text(held, version.aggregation))
     else:
         says = f"None of the {matched:,} events that match has a value '{held}' that counts: nothing is measured."
         yield MeterFinding(name, "all_skipped", f"{says} `meterhouse meter preview {name}` shows what they have.")

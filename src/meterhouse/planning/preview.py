@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from meterhouse.catalog import Meter, Project
+    from meterhouse.catalog.meters import MeterVersion
     from meterhouse.warehouse import Warehouse
 
 _CUSTOMER: Final = ["customer_id", "attributed"]
@@ -69,6 +70,7 @@ class Preview:
     total: pl.DataFrame
     by_day: pl.DataFrame
     by_customer: pl.DataFrame
+    by_group: pl.DataFrame
     examples: pl.DataFrame
     odd: list[MeterFinding]
     change: Change | None
@@ -92,9 +94,7 @@ def preview(
     events = with_properties_of([meter], counting_events(warehouse, asked.days()), warehouse)
     properties = EventProperties(events.collect_schema().names())
     known = attribute(events, customers, subscriptions).filter(asked.customers())
-    matched = known.filter(matches(meter.matching(), properties)).with_columns(
-        value=value_of(meter.aggregation, properties)
-    )
+    matched = pl.concat([_matched(known, version, properties) for version in meter.versions()])
     with told_where(f"previewing '{name}'"):
         states = measure_daily(events, {name: meter}, customers, subscriptions, _no_cuts()).filter(asked.customers())
         measured = states.collect().lazy()
@@ -103,10 +103,11 @@ def preview(
             unit=rows["unit"][0],
             events=_height(known),
             matched=_height(matched),
-            skipped=_skipped(matched, meter, properties),
+            skipped=_skipped(matched),
             total=_quantities(measured, rows, ["attributed"]).sort("attributed", descending=True),
             by_day=_quantities(measured, rows, ["date"]).sort("date"),
             by_customer=_by_customer(measured, rows, customers),
+            by_group=_largest(_quantities(measured, rows, ["group_json"]), ["group_json"]),
             examples=_first_events(matched, examples),
             odd=compare_meters({name: meter}, warehouse),
             change=_change(warehouse, name, measured, rows, asked),
@@ -128,12 +129,21 @@ def _first_events(matched: pl.LazyFrame, most: int) -> pl.DataFrame:
     return early.select(_EXAMPLE).sort("timestamp", "event_id").head(most).collect()
 
 
-def _skipped(matched: pl.LazyFrame, meter: Meter, properties: EventProperties) -> pl.DataFrame:
+def _matched(events: pl.LazyFrame, version: MeterVersion, properties: EventProperties) -> pl.LazyFrame:
+    """Events that count while a version holds, with `value`, and `reason`: why there is none where there is none."""
+    held = version.aggregation.property
+    since = pl.lit(value=True) if version.since is None else pl.col("timestamp") >= version.since
+    until = pl.lit(value=True) if version.until is None else pl.col("timestamp") < version.until
+    return events.filter(since, until, matches(version.rule, properties)).with_columns(
+        value=value_of(version.aggregation, properties),
+        reason=pl.lit("missing") if held is None else skip_reason(held, properties),
+    )
+
+
+def _skipped(matched: pl.LazyFrame) -> pl.DataFrame:
     """Reasons, the most frequent first: `reason, events, event_id, metadata`, the last two of the earliest event."""
-    held = meter.aggregation.property
-    reason = pl.lit("missing") if held is None else skip_reason(held, properties)
     earliest = [pl.col(name).sort_by("timestamp", "event_id").first() for name in ("event_id", "metadata")]
-    without = matched.filter(pl.col("value").is_null()).with_columns(reason=reason)
+    without = matched.filter(pl.col("value").is_null())
     counted = without.group_by("reason").agg(pl.len().alias("events"), *earliest)
     return counted.sort("events", "reason", descending=[True, False]).collect()
 
@@ -148,8 +158,12 @@ def _quantities(states: pl.LazyFrame, meters: pl.DataFrame, by: list[str]) -> pl
 def _by_customer(states: pl.LazyFrame, meters: pl.DataFrame, customers: pl.LazyFrame) -> pl.DataFrame:
     """The largest first, with names and external ids where the customer is known."""
     named = customers.select("customer_id", "external_id", customer="name", attributed=pl.lit(value=True)).collect()
-    found = _quantities(states, meters, _CUSTOMER).join(named, on=_CUSTOMER, how="left")
-    return found.sort("quantity", *_CUSTOMER, descending=[True, False, True], nulls_last=True)
+    return _largest(_quantities(states, meters, _CUSTOMER).join(named, on=_CUSTOMER, how="left"), _CUSTOMER)
+
+
+def _largest(found: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """The largest quantity first."""
+    return found.sort("quantity", *by, descending=[True, *(False for _ in by)], nulls_last=True)
 
 
 def _change(warehouse: Warehouse, name: str, after: pl.LazyFrame, rows: pl.DataFrame, asked: Asked) -> Change | None:
