@@ -103,5 +103,5 @@ def test_every_setting_is_described(model: type[BaseModel]) -> None:
 @pytest.mark.parametrize("name", WAREHOUSE)
 def test_every_table_and_column_is_described(name: str) -> None:
     table = WAREHOUSE[name].table
-    assert (table.__doc__ or "").endswith((".", ")"))
+    assert (table.__doc__ or "").rstrip().endswith((".", ")"))
     assert [column for column, declared in table.columns().items() if not declared.description] == []
