@@ -133,11 +133,12 @@ def _is_published(name: str) -> bool:
 
 def _problem(path: Path, folder: Path) -> str | None:
     # Not by `resolve`, which raises where links lead in a circle.
-    if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+    is_link, is_file = path.is_symlink(), path.is_file()
+    if is_link and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         return "It is a link that leaves the landing zone. Copy the file into the landing zone instead."
-    if path.is_symlink() and not path.is_file():
+    if is_link and not is_file:
         return "It is a link to no file. Remove it, or link to a file."
-    if not path.is_file():
+    if not is_file:
         return "It is neither a file nor a folder. Remove it."
     if not path.name.lower().endswith(EXTENSIONS):
         return f"Its name does not say a known format. Known: {', '.join(EXTENSIONS)}. Rename it, or move it elsewhere."
