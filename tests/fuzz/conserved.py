@@ -72,7 +72,8 @@ def check_parts(content: bytes) -> None:
         file.write(content)
         file.flush()
         path = Path(file.name)
-        assert [number for number, _ in Lines(path, LIMITS)] == records_of(content), "a line is lost or made up"
+        numbers = [number for block in Lines(path, LIMITS) for number in block["position"]]
+        assert numbers == records_of(content), "a line is lost or made up"
         elements = Elements(path, LIMITS)
         for number, element in elements:
             assert element.strip(b" \t\r\n"), "a record without content"

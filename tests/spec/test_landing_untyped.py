@@ -150,3 +150,38 @@ def test_a_meter_reads_any_property_from_the_metadata_as_it_would_from_a_column(
 def test_nested_properties_are_read_from_the_metadata(tmp_path: Path) -> None:
     _write(tmp_path, "a", {"a": {"b": 1, "c": [1]}}, {"a.b": 2}, {"a": {"b": "x"}}, {"b": 4})
     assert _measured(land(tmp_path, limits=Limits(max_property_columns=0)), _meter("a.b")) == 3
+
+
+@pytest.mark.parametrize("cells", [1, 8, 1 << 25])
+def test_properties_of_a_batch_that_has_very_many_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: int
+) -> None:
+    monkeypatch.setattr("meterhouse.landing.rare.MOST_CELLS", cells)
+    monkeypatch.setattr("meterhouse.landing.typed.MOST_NAMES", 3)
+    _write(tmp_path, "a", {"a": 1, "b": "x"}, {"c": True, "a": 2}, {"b": 3}, {}, {"d": {"a": 4}}, {"B": "y", "a": 5})
+    store = land(tmp_path, limits=Limits(max_property_columns=5))
+    assert_rows(
+        store.table("events").lazy(),
+        """
+        event_id | number_a | text_b | flag_c | number_b | number_d.a
+        a-0      | 1        | x      | -      | -        | -
+        a-1      | 2        | -      | yes    | -        | -
+        a-2      | -        | -      | -      | 3        | -
+        a-3      | -        | -      | -      | -        | -
+        a-4      | -        | -      | -      | -        | 4
+        a-5      | 5        | -      | -      | -        | -
+        """,
+    )
+    assert store.untyped_properties() == {("text", "B")}
+
+
+def test_twenty_thousand_properties_make_no_twenty_thousand_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meterhouse.landing.rare.MOST_CELLS", 1 << 20)
+    _write(tmp_path, "a", *({f"p{row}": row, f"q{row}": "x", "n": 1} for row in range(10_000)))
+    store = land(tmp_path, batch_rows=100_000)
+    assert len(_typed(store)) == 500
+    assert store.table("untyped_properties").height == 20_001 - 500
+    assert _measured(store, _meter("p9999")) == 9_999
+    assert _measured(store, _meter("n")) == 10_000

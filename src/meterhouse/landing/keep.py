@@ -11,9 +11,11 @@ import polars as pl
 from meterhouse.landing.batch import Batch
 from meterhouse.landing.duplicates import KEY, PLACE, settle
 from meterhouse.landing.files import Identity
+from meterhouse.landing.rare import SentProperties
 from meterhouse.landing.voids import newly_voided
+from meterhouse.tables import Events, schema_of
 from meterhouse.tables.columns import INSTANT
-from meterhouse.tables.properties import MOST_REMEMBERED, Held, PropertyNames, is_typable, property_columns
+from meterhouse.tables.properties import MOST_REMEMBERED, Held, PropertyNames, is_typable
 
 _SIDE_TABLES: Final = {
     "rejected": "rejected_events",
@@ -118,17 +120,15 @@ def _typed_and_untyped(
     So columns depend on what is stored and on nothing else: not on refused records, nor on where a landing was cut off.
     Properties that come when there are `most` columns have none, and are returned where they were not known as such.
     """
-    names = PropertyNames(stored)
-    columns = property_columns(events.columns)
-    new: dict[Held, None] = {}
-    typed: dict[str, str] = {}
-    for held in sorted(columns, key=lambda held: (events[columns[held]].is_not_null().arg_max(), held)):
+    names, sent = PropertyNames(stored), SentProperties(events)
+    new: list[Held] = []
+    typed: dict[str, pl.Series] = {}
+    for held in sent.in_order():
         if held in names or (is_typable(held[1]) and held not in untyped and len(names) < most):
-            typed[columns[held]] = names.column(*held)
+            typed[names.column(*held)] = sent.column(held)
         elif is_typable(held[1]) and held not in untyped:
-            new[held] = None
-    kept = [name for name in events.columns if name in typed or name not in columns.values()]
-    return events.select(kept).rename(typed), list(new)
+            new.append(held)
+    return events.select(schema_of(Events).names()).with_columns(**typed), new
 
 
 def _append_missing(table: str, rows: pl.DataFrame, store: EventStore) -> None:

@@ -155,14 +155,16 @@ class _Gathered:
         self._read.add(origin.file_id)
         self._readings[origin.file_id] = reading
         for batch in read_batches(file, origin, chunk_rows=min(CHUNK_ROWS, batch_rows), known=self._known):
+            if self._together_bytes(batch) >= BATCH_BYTES:
+                self.append()
+            if reading.is_ended or origin.file_id not in self._readings:
+                return
             self._batches.append((reading, batch))
             self._rows += batch.records
             self._bytes += batch.bytes
             self._columns.update(batch.events.columns)
-            if self._rows >= batch_rows or max(self._bytes, self._together_bytes()) >= BATCH_BYTES:
+            if self._rows >= batch_rows or self._bytes >= BATCH_BYTES:
                 self.append()
-                if reading.is_ended or origin.file_id not in self._readings:
-                    return
         reading.is_ended = True
 
     def append(self) -> None:
@@ -192,9 +194,10 @@ class _Gathered:
         """A row of `LandedFiles` for each file that was landed."""
         return pl.concat(self._landed)
 
-    def _together_bytes(self) -> int:
-        """What the batches take as one, in which each has the columns of all; at most, as most columns hold numbers."""
-        return self._rows * len(self._columns) * NUMBER_BYTES
+    def _together_bytes(self, batch: Batch) -> int:
+        """What the batches and one more take as one at most: each then has the columns of all."""
+        columns = self._columns.union(batch.events.columns)
+        return (self._rows + batch.records) * len(columns) * NUMBER_BYTES if self._batches else 0
 
     def _leave(self, reading: _Reading) -> None:
         """Drop what waits of a file that changed: nobody knows of which content it is.

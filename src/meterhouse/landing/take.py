@@ -14,6 +14,7 @@ from meterhouse.landing.batch import Batch, Origin, rejected_rows
 from meterhouse.landing.checks import find_faults, with_instants
 from meterhouse.landing.envelopes import read_envelopes
 from meterhouse.landing.known import Known
+from meterhouse.landing.rare import RARE
 from meterhouse.landing.reasons import too_large
 from meterhouse.landing.shapes import Faults, one_shape, read_lines
 from meterhouse.landing.typed import type_metadata
@@ -90,7 +91,8 @@ def _events(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
         file_id=pl.lit(origin.file_id),
         date=pl.col("occurred").dt.date(),
     )
-    return events.select(*schema_of(Events), "untimed", *sorted(properties))
+    rare = [RARE] if RARE in events.columns else []
+    return events.select(*schema_of(Events), "untimed", *sorted(properties), *rare)
 
 
 def _voids(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:

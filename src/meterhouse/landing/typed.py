@@ -14,6 +14,7 @@ from meterhouse.catalog.settings import Limits
 from meterhouse.landing.json_texts import LEAST_ROWS, halves, has_extreme_number, is_parsable, parse
 from meterhouse.landing.known import LONG_NUMBER, NUMBER, Known
 from meterhouse.landing.metadata import LIMIT, type_with_care
+from meterhouse.landing.rare import side_by_side
 from meterhouse.landing.shapes import Faults
 from meterhouse.tables.columns import QUANTITY
 from meterhouse.tables.properties import TYPES, Kind, column_of
@@ -22,6 +23,9 @@ NO_PROPERTIES: Final = "{}"
 
 LEAST_NAME_BYTES: Final = 4
 """What a name and its value take at least."""
+
+MOST_NAMES: Final = 1 << 16
+"""As many names are read with care at once, since each may be one that no other record has."""
 
 STORED_NUMBER: Final = pa.decimal128(QUANTITY.precision, QUANTITY.scale)
 
@@ -54,7 +58,7 @@ def type_metadata(texts: pl.Series, known: Known, limits: Limits) -> Typed:
         is_plain &= pl.col("text").str.count_matches(":", literal=True) <= limits.max_record_properties
     parts = [Typed(rows.filter(is_empty).select("place"))]
     parts += _parts(rows.filter(~is_empty & is_plain), known, limits)
-    parts.append(_with_care(rows.filter(~is_plain), known, limits))
+    parts += _with_care(rows.filter(~is_plain), known, limits)
     return _together(parts)
 
 
@@ -62,7 +66,7 @@ def _together(parts: list[Typed]) -> Typed:
     filled = [part for part in parts if not part.columns.is_empty()]
     if len(filled) == 1:
         return filled[0]
-    columns = pl.concat([part.columns for part in parts], how="diagonal")
+    columns = side_by_side([part.columns for part in parts], "place")
     return Typed(
         columns.sort("place"),
         Faults({place: fault for part in filled for place, fault in part.faults.items()}),
@@ -76,13 +80,20 @@ def _parts(rows: pl.DataFrame, known: Known, limits: Limits) -> Iterator[Typed]:
         if part is not None:
             yield part
         elif schema is None or group.height <= LEAST_ROWS:
-            yield _with_care(group, known, limits)
+            yield from _with_care(group, known, limits)
         else:
             for half in halves(group):
                 yield from _parts(half, known, limits)
 
 
-def _with_care(rows: pl.DataFrame, known: Known, limits: Limits) -> Typed:
+def _with_care(rows: pl.DataFrame, known: Known, limits: Limits) -> Iterator[Typed]:
+    """Some rows at a time, fewer where they may have very many properties."""
+    names = rows["text"].str.count_matches(":", literal=True).cum_sum() // MOST_NAMES
+    for part in rows.with_columns(part=names).partition_by("part", maintain_order=True, include_key=False):
+        yield _part_with_care(part, known, limits)
+
+
+def _part_with_care(rows: pl.DataFrame, known: Known, limits: Limits) -> Typed:
     texts, places = rows["text"].to_list(), rows["place"].to_list()
     typed = type_with_care(texts, limits)
     known.learn([text for place, text in enumerate(texts) if place not in typed.faults])
