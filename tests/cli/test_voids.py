@@ -62,7 +62,7 @@ def test_usage_that_is_taken_back_after_its_invoice_stays_billed_and_is_told(cop
     assert _land(copy, "void", {"void": "e008"}, {"void": "e009"}) == ["2026-01-06"]
     assert copy("invoices", "list", "--status", "finalized", "--json").document == final
     for shown in (copy("run", *LANDED).out, copy("status").out):
-        told = r"^Gone +2 events of 1 invoice were taken back after the invoice was final, and stay billed$"
+        told = r"^Gone +2 events of 1 invoice taken back after the invoice was final, and still billed$"
         assert re.search(told, shown, re.MULTILINE)
     listed = copy("sql", "FROM unbilled_usage WHERE reason LIKE 'went%'", "--json").document["result"]
     assert [(row["meter"], row["events"], row["quantity"]) for row in listed] == [("requests", -2, "-2")]

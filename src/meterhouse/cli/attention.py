@@ -86,7 +86,7 @@ def show_attention(found: dict[str, Any], width: int) -> None:
     show_unreadable(found["unreadable"], width)
     _show_skipped(found["skipped"], width)
     outcomes = {"late": "came after the invoice was final, and are not billed"}
-    outcomes["gone"] = "were taken back after the invoice was final, and stay billed"
+    outcomes["gone"] = "taken back after the invoice was final, and still billed"
     for name, told in outcomes.items():
         if found[name]["events"]:
             events, invoices = counted(found[name]["events"], "event"), counted(found[name]["invoices"], "invoice")

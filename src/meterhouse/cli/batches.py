@@ -126,7 +126,8 @@ def duplicates(
     if as_json:
         print_json({"passed": not failed, "checks": [_finding_json(finding) for finding in findings]})
     else:
-        _show_findings(findings, explain=explain, agreed="No id is there twice")
+        compared = counted(findings[0].compared, "event")
+        _show_findings(findings, explain=explain, agreed=f"No id is there twice among {compared}.")
     if failed:
         if as_json:
             # The checks are the one document on stdout.
@@ -152,7 +153,7 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _show_findings(findings: list[Finding], *, explain: bool, agreed: str = "Both engines agree") -> None:
+def _show_findings(findings: list[Finding], *, explain: bool, agreed: str | None = None) -> None:
     screen = console()
     columns = [
         Column("Check", keep=True),
@@ -178,4 +179,5 @@ def _show_findings(findings: list[Finding], *, explain: bool, agreed: str = "Bot
                 screen.print(f"  but: {safe(values)}", soft_wrap=True)
     if all(finding.passed for finding in findings):
         total = sum(finding.compared for finding in findings)
-        screen.print(f"\n{agreed}: {counted(total, 'number')} compared.", style="green")
+        told = agreed or f"Both engines agree: {counted(total, 'number')} compared."
+        screen.print(f"\n{told}", style="green")

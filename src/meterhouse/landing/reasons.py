@@ -48,12 +48,13 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "unknown_columns": (
         "The file's columns are not those of events: {detail}. Expected the fields of a known shape, as "
         "event_id, name, customer_id, timestamp and metadata, or `metadata.` before the name of a property. "
-        "Rename or convert the columns and land a new file, or say under `sources` of meterhouse.yaml what they hold."
+        "Rename or convert the columns and land a new file, or say under `sources` of meterhouse.yaml what they hold "
+        "and run `meterhouse land --retry-rejected`."
     ),
     "record_too_large": (
         "The record is too large: it has {detail} of `max_record_bytes` in meterhouse.yaml. Its first bytes are kept "
-        "here, all of it stays in the file. Send what is metered without the rest, or raise the limit and put the "
-        "record into a new file."
+        "here, all of it stays in the file. Send what is metered without the rest, or raise the limit and run "
+        "`meterhouse land --retry-rejected`."
     ),
     "too_many_properties": (
         "The metadata has {detail} of `max_record_properties` in meterhouse.yaml. Send what is metered without the "
@@ -94,7 +95,7 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     ),
     "no_customer": (
         "The record names no customer. Expected `customer_id` or `external_customer_id`. Add one and send it again, "
-        "or set `missing_customer: unattributed` in meterhouse.yaml."
+        "or set `missing_customer: unattributed` in meterhouse.yaml and run `meterhouse land --retry-rejected`."
     ),
     "no_timestamp": (
         "The record has no timestamp. Expected ISO 8601, as 2026-03-01T12:00:00Z. Add it and send it again."
@@ -105,7 +106,7 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     ),
     "timestamp_in_future": (
         "The timestamp {detail} is further ahead of the landing's clock than `future_limit_days` of meterhouse.yaml "
-        "allows. Mend the sender's clock, or send the event again once its time has come."
+        "allows. Mend the sender's clock, or run `meterhouse land --retry-rejected` once its time has come."
     ),
     "bad_received_at": (
         "The field received_at is {detail}. Expected ISO 8601 with date and time, as 2026-03-01T12:00:00Z, or no such "
