@@ -10,7 +10,7 @@ final are left out: what was billed stays as it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -28,9 +28,9 @@ from meterhouse.invoicing import (
     invoice_id,
     rated_lines,
 )
-from meterhouse.metering import measure_periods
+from meterhouse.metering import measure_groups, measure_periods
 from meterhouse.rating import charge, cover_credited, cover_included, rate
-from meterhouse.tables import BilledFees, Usage, conform
+from meterhouse.tables import BilledFees, Usage, UsageByGroup, conform, empty
 from meterhouse.tables.columns import QUANTITY
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Billed:
     invoice_lines: pl.LazyFrame
     usage: pl.LazyFrame
     credit_ledger: pl.LazyFrame
+    usage_by_group: pl.LazyFrame = field(default_factory=lambda: empty(UsageByGroup))
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Bill:
 
     periods: pl.DataFrame
     usage: pl.DataFrame
+    usage_by_group: pl.DataFrame
     estimates: pl.DataFrame
     finalized: dict[str, pl.DataFrame]
     drafts: dict[str, pl.DataFrame]
@@ -105,7 +107,10 @@ def bill(
     finalized, drafts = _part(invoices, tables, numbering, as_of)
     return Bill(
         periods=periods.collect(),
-        usage=pl.concat([_frozen_usage(final), usage]).collect(),
+        usage=pl.concat([_frozen(final.usage, final), usage]).collect(),
+        usage_by_group=pl.concat(
+            [_frozen(final.usage_by_group, final), measure_groups(usage_daily, to_measure, books.meters)]
+        ).collect(),
         estimates=estimates(periods, charges, as_of, rounding).collect(),
         finalized=finalized,
         drafts=drafts,
@@ -153,8 +158,8 @@ def _not_final(invoices: pl.LazyFrame, final: Billed) -> pl.LazyFrame:
     return invoices.join(last, on="subscription_id", how="left").filter(open_or_new).drop("last_final")
 
 
-def _frozen_usage(final: Billed) -> pl.LazyFrame:
-    return final.usage.join(_final_cycles(final), on=["subscription_id", "cycle"], how="semi")
+def _frozen(usage: pl.LazyFrame, final: Billed) -> pl.LazyFrame:
+    return usage.join(_final_cycles(final), on=["subscription_id", "cycle"], how="semi")
 
 
 def _with_invoice(entries: pl.LazyFrame) -> pl.LazyFrame:

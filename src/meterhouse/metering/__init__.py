@@ -2,7 +2,14 @@
 
 from meterhouse.metering.attribution import attribute, may_be_of
 from meterhouse.metering.filters import matches
-from meterhouse.metering.measure import Measured, measure_daily, measure_days, measure_periods, property_names
+from meterhouse.metering.measure import (
+    Measured,
+    measure_daily,
+    measure_days,
+    measure_groups,
+    measure_periods,
+    property_names,
+)
 from meterhouse.metering.operands import EventProperties
 from meterhouse.metering.over_customers import measure_over_customers
 from meterhouse.metering.skipped import skip_reason
@@ -19,6 +26,7 @@ __all__ = [
     "may_be_of",
     "measure_daily",
     "measure_days",
+    "measure_groups",
     "measure_over_customers",
     "measure_periods",
     "of_days",

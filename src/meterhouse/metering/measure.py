@@ -9,7 +9,7 @@ import polars as pl
 from meterhouse.catalog.filters import Filter
 from meterhouse.metering.attribution import SENT_IDS, attribute
 from meterhouse.metering.filters import matches
-from meterhouse.metering.grouping import group_columns, group_json, refuse_too_many_groups
+from meterhouse.metering.grouping import NO_GROUPS, group_columns, group_json, refuse_too_many_groups
 from meterhouse.metering.operands import EventProperties
 from meterhouse.metering.parts import rounded
 from meterhouse.metering.slices import slice_events
@@ -25,7 +25,7 @@ from meterhouse.metering.states import (
     unfold,
     value_of,
 )
-from meterhouse.tables import SentIds, Usage, UsageDaily, conform, empty
+from meterhouse.tables import SentIds, Usage, UsageByGroup, UsageDaily, conform, empty
 from meterhouse.tables.columns import INSTANT, QUANTITY
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _EVENT_FIELDS: Final = ("event_id", "name", "source", *SENT_IDS, "timestamp", "r
 _MATCHING: Final = "matching"
 _VALUE: Final = "value"
 _SHARED: Final = "_shared"
+_PERIOD: Final = ("subscription_id", "cycle", "meter")
 _MEASURES: Final = ("aggregation", "percent", "carry_over", "rounding", "rounding_to", "definition")
 _SLICE: Final = ("date", "customer_id", "slice_start", "attributed", "group_json")
 
@@ -180,22 +181,56 @@ def measure_periods(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl
     `periods` are rows of `billing_periods` with a column `meter`: what to measure in each. A meter with `carry_over`
     measures all that its customer did until the period's end.
     """
-    key = ["subscription_id", "cycle", "meter"]
     wanted = periods.join(meters.select("meter", *_MEASURES), on="meter")
-    # An unattributed id may look like a customer's, but is not the customer (rule 1.5).
-    known = usage_daily.filter("attributed")
-    slices = wanted.join(known, on=["customer_id", "meter"]).filter(
-        (pl.col("slice_start") >= pl.col("period_start")) | pl.col("carry_over"),
-        pl.col("slice_start") < pl.col("period_end"),
-    )
+    slices = _of_periods(usage_daily, wanted)
     nothing = pl.when(pl.col("aggregation").is_in(OF_NOTHING)).then(pl.lit(0, dtype=QUANTITY))
-    usage = wanted.join(combine(slices, key), on=key, how="left").with_columns(
+    usage = wanted.join(combine(slices, _PERIOD), on=_PERIOD, how="left").with_columns(
         # A group of events that were all skipped has no quantity of its own either.
         quantity=rounded(pl.coalesce("quantity", nothing), pl.col("rounding"), pl.col("rounding_to")),
         events=pl.col("events").fill_null(0),
         skipped=pl.col("skipped").fill_null(0),
     )
     return conform(usage, Usage)
+
+
+def measure_groups(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl.LazyFrame) -> pl.LazyFrame:
+    """The same quantities split by the groups of the meters that have some (`usage_by_group`), not rounded."""
+    wanted = periods.join(meters.select("meter", *_MEASURES), on="meter")
+    slices = _of_periods(usage_daily.filter(pl.col("group_json") != NO_GROUPS), wanted)
+    found = combine(slices, [*_PERIOD, "group_json"])
+    bounds = wanted.select(*_PERIOD, "customer_id", "period_start", "period_end")
+    return conform(found.join(bounds, on=_PERIOD), UsageByGroup)
+
+
+def _of_periods(usage_daily: pl.LazyFrame, wanted: pl.LazyFrame) -> pl.LazyFrame:
+    """Daily states with the cycle that they fall into, of each subscription of their customer.
+
+    A slice lies in one cycle of a subscription, which is looked up: to join all slices with all cycles would take the
+    square of a long history. What is carried over counts in every later cycle as well, so there it cannot be helped.
+    """
+    # An unattributed id may look like a customer's, but is not the customer (rule 1.5).
+    known = usage_daily.filter("attributed")
+    once = wanted.filter(~pl.col("carry_over"))
+    subscribed = once.select("subscription_id", "customer_id", "meter").unique()
+    cycles = once.drop("customer_id").sort("period_start")
+    first = once.select(pl.col("period_start").min().dt.date()).collect().item()
+    within = (
+        known.filter(pl.col("date") >= pl.lit(first, pl.Date))
+        .join(subscribed, on=["customer_id", "meter"])
+        .sort("slice_start")
+        .join_asof(
+            cycles,
+            left_on="slice_start",
+            right_on="period_start",
+            by=["subscription_id", "meter"],
+            coalesce=False,
+            check_sortedness=False,
+        )
+        .filter(pl.col("slice_start") < pl.col("period_end"))
+    )
+    carried = wanted.filter("carry_over").join(known, on=["customer_id", "meter"])
+    until = carried.filter(pl.col("slice_start") < pl.col("period_end"))
+    return pl.concat([within, until], how="diagonal")
 
 
 def property_names(meter: Meter) -> Iterator[str]:

@@ -25,6 +25,7 @@ _BOOKS: Final = (
     *("customers", "subscriptions"),
     *("meters", "products", "fixed_prices", "metered_prices", "tiers", "benefits"),
 )
+_BILLED: Final = ("invoices", "invoice_lines", "usage", "credit_ledger", "usage_by_group")
 _DRAFT_TABLES: Final = {
     "invoices": "draft_invoices",
     "invoice_lines": "draft_invoice_lines",
@@ -70,7 +71,16 @@ def bill_cycles(settings: Settings, warehouse: Warehouse, as_of: datetime) -> Bi
 
 def _inputs(settings: Settings, warehouse: Warehouse, as_of: datetime) -> str:
     """What bills are made from, and what they were made into: someone may have changed the tables."""
-    tables = (*_BOOKS, "usage_daily", "billing_periods", "usage", *_DRAFT_TABLES, *_DRAFT_TABLES.values(), "estimates")
+    tables = (
+        *_BOOKS,
+        "usage_daily",
+        "billing_periods",
+        "usage",
+        "usage_by_group",
+        *_DRAFT_TABLES,
+        *_DRAFT_TABLES.values(),
+        "estimates",
+    )
     return inputs_of(warehouse, tables, settings.model_dump_json(), as_of.isoformat())
 
 
@@ -90,7 +100,7 @@ def _bill_and_store(settings: Settings, warehouse: Warehouse, as_of: datetime) -
     Cut off in between, the next run computes the rest again from the same inputs.
     """
     invoices = warehouse.scan("invoices")
-    billed = Billed(*(warehouse.scan(name) for name in ("invoices", "invoice_lines", "usage", "credit_ledger")))
+    billed = Billed(*(warehouse.scan(name) for name in _BILLED))
     books = Books(**{name: warehouse.scan(name) for name in _BOOKS})
     usage_daily = warehouse.scan("usage_daily").filter(pl.col("date") < as_of.date())
     of_series = pl.col("sequence").filter(pl.col("number") == number(settings.invoice_series))
@@ -103,6 +113,7 @@ def _bill_and_store(settings: Settings, warehouse: Warehouse, as_of: datetime) -
         found = bill(books, usage_daily, billed, numbering, as_of, settings.rounding)
     warehouse.replace("billing_periods", found.periods)
     warehouse.replace("usage", found.usage)
+    warehouse.replace("usage_by_group", found.usage_by_group)
     finalized = found.finalized["invoices"].height
     if finalized:
         named = f"{settings.invoice_series} {last + 1} to {last + finalized}"

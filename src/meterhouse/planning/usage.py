@@ -19,6 +19,7 @@ from meterhouse.planning.fingerprints import digest, frame_digest
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.ranges import told_where
 from meterhouse.planning.staleness import Made, Stale, definitions_on, find_stale, made_from, note_kept, note_made
+from meterhouse.planning.steps import inputs_of, is_done, note_done
 from meterhouse.planning.untyped import with_properties_of
 from meterhouse.planning.whose import forget_reattributed, reattributed_days
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from meterhouse.catalog import Meter, Project
     from meterhouse.warehouse import Warehouse
 
+_STEP: Final = "metering"
 _MOST_DAYS: Final = 31
 _MOST_BYTES: Final = 48 * 2**20
 """Of Parquet, events and states together: its states, and what is in flight of its events, fit into a gigabyte."""
@@ -42,9 +44,22 @@ def meter(
 ) -> list[date]:
     """Bring `usage_daily` up to date for all days before `as_of`; returns the days of which any meter was stale."""
     progress = progress or Silent()
+    versions = meter_version_rows(project.catalog.meters)
+    if is_done(warehouse, _STEP, _all_inputs(warehouse, versions, as_of)):
+        progress.begin("Metering", 0)
+        progress.end("nothing new")
+        return []
+    stale = _meter_stale(project, warehouse, versions, as_of, progress)
+    note_done(warehouse, _STEP, _all_inputs(warehouse, versions, as_of))
+    return stale
+
+
+def _meter_stale(
+    project: Project, warehouse: Warehouse, versions: pl.DataFrame, as_of: datetime, progress: Progress
+) -> list[date]:
     cuts = cuts_within_days(billing_periods(warehouse.scan("subscriptions"), as_of)).collect()
     forget_reattributed(warehouse)
-    now = _inputs(warehouse, meter_version_rows(project.catalog.meters), cuts, as_of)
+    now = _inputs(warehouse, versions, cuts, as_of)
     stale = find_stale(made_from(warehouse), now)
     note_kept(warehouse, stale, now)
     chunks = list(_chunks(stale, _sizes(warehouse)))
@@ -57,6 +72,12 @@ def meter(
         note_made(warehouse, {day: now[day] for day in days})
     progress.end(f"{len(stale):,} days metered, {len(now) - len(stale):,} unchanged")
     return [of.day for of in stale]
+
+
+def _all_inputs(warehouse: Warehouse, versions: pl.DataFrame, as_of: datetime) -> str:
+    """What states are made from, and what they were made into: someone may have changed the tables."""
+    tables = ("events", "voided_events", "customers", "subscriptions", "untyped_properties", "usage_daily", "sent_ids")
+    return inputs_of(warehouse, tables, frame_digest(versions), as_of.isoformat())
 
 
 def stale_days(warehouse: Warehouse, as_of: datetime) -> list[date]:

@@ -52,6 +52,7 @@ from meterhouse.tables.facts import (
     Runs,
     SentIds,
     Usage,
+    UsageByGroup,
     UsageDaily,
 )
 
@@ -90,6 +91,7 @@ WAREHOUSE: Final[dict[str, Stored]] = {
     "usage_daily": Stored(UsageDaily, "date"),
     "sent_ids": Stored(SentIds, "date"),
     "usage": Stored(Usage),
+    "usage_by_group": Stored(UsageByGroup),
     "invoices": Stored(Invoices, "month", append_only=True),
     "invoice_lines": Stored(InvoiceLines, append_only=True),
     "rated_lines": Stored(RatedLines, append_only=True),
@@ -142,6 +144,7 @@ __all__ = [
     "Tiers",
     "UntypedProperties",
     "Usage",
+    "UsageByGroup",
     "UsageDaily",
     "VoidedEvents",
     "Voids",

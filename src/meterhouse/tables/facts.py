@@ -90,6 +90,21 @@ class Usage(dy.Schema):
     skipped = column.count("Events skipped.")
 
 
+class UsageByGroup(dy.Schema):
+    """A quantity of `usage` split by the groups of its meter (rule 2.3). Only groups that had events have a row."""
+
+    subscription_id = column.identifier("The subscription.", key=True)
+    cycle = column.count("The cycle.", key=True)
+    meter = column.identifier("The meter.", key=True)
+    group_json = column.identifier("The group: its properties' values as canonical JSON.", key=True)
+    customer_id = column.identifier("Who used.")
+    period_start = column.instant("First instant.")
+    period_end = column.instant("First instant after it.")
+    quantity = column.quantity("The group's own quantity, not rounded; null where no value counted.", nullable=True)
+    events = column.count("Events counted.")
+    skipped = column.count("Events skipped.")
+
+
 class Billables(dy.Schema):
     """What of a usage is to be priced, per metered price: quantity, less included units, less credits (rule 4.6).
 
