@@ -252,7 +252,24 @@ def test_instants_without_an_offset_are_of_the_sources_clock(tmp_path: Path, sen
 
 def test_an_hour_that_the_clock_skips_is_no_instant(tmp_path: Path) -> None:
     store = land_text(tmp_path, f"{HEADER}\n1,call,ada,2025-03-30 02:30:00\n", timezone="Europe/Berlin")
-    assert explanation(store).startswith("The timestamp is 'skipped by the clock of Europe/Berlin'.")
+    assert explanation(store).startswith(
+        "The timestamp is '2025-03-30 02:30:00 skipped by the clock of Europe/Berlin'."
+    )
+
+
+@pytest.mark.parametrize("sent", ["2025-02-30 12:00:00", "30.02.2025 12:00 +0100", "noon", "01.02.2025"])
+def test_what_no_clock_shows_is_refused_as_it_was_sent(tmp_path: Path, sent: str) -> None:
+    store = land_text(tmp_path, f"{HEADER}\n1,call,ada,{sent}\n", timestamp_format="%d.%m.%Y %H:%M %z")
+    assert explanation(store).startswith(f"The timestamp is '{sent}'.")
+
+
+def test_a_format_may_have_an_offset(tmp_path: Path) -> None:
+    store = land_text(
+        tmp_path,
+        f"{HEADER}\n1,call,ada,01.02.2025 12:00 +0530\n2,call,ada,{AT}\n",
+        timestamp_format="%d.%m.%Y %H:%M %z",
+    )
+    assert_rows(store.table("events").lazy(), "event_id | timestamp\n1 | 2025-02-01T06:30\n2 | 2026-03-01T12:00")
 
 
 def test_a_format_of_dates_alone_says_the_beginning_of_the_day(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, TypeAlias
 
 import polars as pl
@@ -22,9 +22,9 @@ _STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def _date_format(text: str) -> str:
-    some = pl.Series([datetime(2026, 12, 31, 23, 58)])  # noqa: DTZ001 - only written and read again
+    some = pl.Series([datetime(2026, 12, 31, 23, 58, tzinfo=UTC)])
     try:
-        again = some.dt.strftime(text).str.to_datetime(text, time_unit="us", strict=False, ambiguous="earliest")
+        again = some.dt.strftime(text).str.to_datetime(text, time_unit="us", strict=False)
     except pl.exceptions.PolarsError:
         again = some.clear()
     if again.dt.date().to_list() != some.dt.date().to_list():

@@ -24,22 +24,27 @@ def in_utc(fields: pl.DataFrame, source: Source) -> pl.DataFrame:
 def _in_utc(sent: pl.Series, source: Source) -> pl.Series:
     if isinstance(sent.dtype, pl.Datetime):
         return sent if sent.dtype.time_zone is not None else _from_clock(sent, source.timezone)
-    is_local = sent.str.contains(WITHOUT_OFFSET).fill_null(value=False)
-    local = sent.set(~is_local, None).str.replace(" ", "T", literal=True)
-    clock = pl.coalesce(
-        pl.lit(local).str.to_datetime(form, time_unit="us", strict=False)
-        for form in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
-    )
-    instants = _from_clock(pl.select(clock).to_series(), source.timezone)
     if source.timestamp_format is not None:
         written = sent.str.to_datetime(source.timestamp_format, time_unit="us", strict=False)
-        is_written = written.is_not_null()
-        own = written if isinstance(written.dtype, pl.Datetime) and written.dtype.time_zone else None
-        read = own.dt.convert_time_zone("UTC") if own is not None else _from_clock(written, source.timezone)
-        instants, is_local = instants.zip_with(~is_written, read), is_local | is_written
+        sent = _spelled(sent, written, source.timezone)
+    return _spelled(sent, _without_offset(sent), source.timezone)
+
+
+def _without_offset(sent: pl.Series) -> pl.Series:
+    local = pl.lit(sent.set(~sent.str.contains(WITHOUT_OFFSET), None).str.replace(" ", "T", literal=True))
+    forms = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
+    return pl.select(
+        pl.coalesce(local.str.to_datetime(form, time_unit="us", strict=False) for form in forms)
+    ).to_series()
+
+
+def _spelled(sent: pl.Series, shown: pl.Series, timezone: str) -> pl.Series:
+    """The instants that a clock has shown in UTC; the others as they were sent."""
+    is_instant = isinstance(shown.dtype, pl.Datetime) and shown.dtype.time_zone is not None
+    instants = shown.dt.convert_time_zone("UTC") if is_instant else _from_clock(shown, timezone)
     spelled = instants.dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
-    # What is skipped by the clock keeps the text that was sent, which says why it is refused.
-    return sent.zip_with(~is_local, spelled.fill_null("skipped by the clock of " + source.timezone)).alias(sent.name)
+    skipped = sent + f" skipped by the clock of {timezone}"
+    return sent.zip_with(shown.is_null(), spelled.zip_with(spelled.is_not_null(), skipped))
 
 
 def _from_clock(clock: pl.Series, timezone: str) -> pl.Series:

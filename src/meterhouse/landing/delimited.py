@@ -86,8 +86,9 @@ class Rows:
             except StopIteration:
                 return
             except csv.Error as wrong:
-                # What follows a quote that is never closed are rows of their own.
-                self._lines.keep_first() if self._lines.is_open(wrong) else None
+                if self._lines.is_open(wrong):
+                    # What follows a quote that is never closed are rows of their own.
+                    self._lines.keep_first()
                 yield Row(self._lines.first, _shown(self._lines.taken()), Fault("bad_csv", str(wrong)))
                 reader = self._new_reader()
             except (Damage, UnicodeError) as wrong:
