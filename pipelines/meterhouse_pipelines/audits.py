@@ -54,7 +54,10 @@ def check_name(check: str) -> str:
 def find(project: ProjectFolder, checks: Iterable[str], as_of: datetime | None = None) -> list[Finding]:
     """Run checks of the audit on the warehouse as it is."""
     with connect(project.warehouse()) as connection:
-        return audit_tables(connection, project.read().settings.rounding, as_of, checks)
+        settings = project.read().settings
+        return audit_tables(
+            connection, settings.rounding, as_of, checks, dedupe_window_days=settings.dedupe_window_days
+        )
 
 
 def results(findings: Iterable[Finding], assets: dict[str, str]) -> Iterator[dg.AssetCheckResult]:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from meterhouse.auditing import CHECKS, NOTICES, Finding
-from meterhouse.auditing.audit import measure_usage, prepare, run_check
+from meterhouse.auditing.audit import audit_tables, measure_usage, prepare, run_check
 from meterhouse.catalog import read_project
 from meterhouse.tables import WAREHOUSE
 from meterhouse.warehouse import Warehouse
@@ -267,6 +267,15 @@ def test_a_landing_that_was_cut_short_is_news_and_its_events_count_nowhere(table
     assert {finding.check for finding in found if not finding.passed} == set()
     (landing,) = (finding for finding in found if finding.check == "unfinished_landings")
     assert (landing.verdict, landing.differing, landing.examples[0]["file_id"]) == ("notice", 1, "new")
+
+
+@pytest.mark.parametrize(("window", "passes"), [(None, False), (40, False), (39, True)])
+def test_events_of_one_id_may_stand_twice_beyond_the_window(tables: Tables, window: int | None, passes: bool) -> None:
+    again = tables["events"].head(1).with_columns(pl.col("timestamp", "date").dt.offset_by("40d"))
+    with duckdb.connect() as connection:
+        register(connection, {"events": pl.concat([tables["events"], again])})
+        (found,) = audit_tables(connection, checks=["events"], dedupe_window_days=window)
+    assert found.passed == passes
 
 
 def test_a_check_says_where_there_was_nothing_to_compare(unaltered: dict[str, Finding]) -> None:

@@ -90,14 +90,18 @@ class Finding:
 
 
 def audit(
-    warehouse: Warehouse, rounding: Rounding = "half_away_from_zero", as_of: datetime | None = None
+    warehouse: Warehouse,
+    rounding: Rounding = "half_away_from_zero",
+    as_of: datetime | None = None,
+    *,
+    dedupe_window_days: int | None = None,
 ) -> list[Finding]:
     """Run every check on the stored tables, as they are now. Writes nothing.
 
     `as_of` is the clock of the run that made them; the latest clock of all runs where it is not given.
     """
     with connect(warehouse) as connection:
-        return audit_tables(connection, rounding, as_of)
+        return audit_tables(connection, rounding, as_of, dedupe_window_days=dedupe_window_days)
 
 
 def audit_tables(
@@ -105,23 +109,31 @@ def audit_tables(
     rounding: Rounding = "half_away_from_zero",
     as_of: datetime | None = None,
     checks: Iterable[str] = CHECKS,
+    *,
+    dedupe_window_days: int | None = None,
 ) -> list[Finding]:
     """Run checks on any DuckDB that has the tables, by their names. Creates temporary views there."""
     wanted = tuple(checks)
-    prepare(connection, rounding, as_of)
+    prepare(connection, rounding, as_of, dedupe_window_days=dedupe_window_days)
     if any(_USAGE_AGAIN in query(check) for check in wanted):
         measure_usage(connection)
     return [run_check(connection, check) for check in wanted]
 
 
 def prepare(
-    connection: duckdb.DuckDBPyConnection, rounding: Rounding = "half_away_from_zero", as_of: datetime | None = None
+    connection: duckdb.DuckDBPyConnection,
+    rounding: Rounding = "half_away_from_zero",
+    as_of: datetime | None = None,
+    *,
+    dedupe_window_days: int | None = None,
 ) -> None:
     """Create what the checks' queries use: exact arithmetic, attributed events, what each meter takes."""
     connection.execute("SET TimeZone = 'UTC'").fetchall()
     clock = as_of or _latest_clock(connection)
     instant = "NULL" if clock is None else f"'{clock.astimezone(UTC).isoformat()}'"
     connection.execute(f"CREATE OR REPLACE TEMP MACRO clock() AS CAST({instant} AS TIMESTAMPTZ)").fetchall()
+    window = "NULL" if dedupe_window_days is None else str(dedupe_window_days)
+    connection.execute(f"CREATE OR REPLACE TEMP MACRO dedupe_window_days() AS CAST({window} AS BIGINT)").fetchall()
     connection.execute(query("macros")).fetchall()
     connection.execute(f"CREATE OR REPLACE TEMP MACRO round_minor(amount) AS {rounding}(amount)").fetchall()
     connection.execute(query("views")).fetchall()

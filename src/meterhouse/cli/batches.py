@@ -81,7 +81,8 @@ def audit(context: typer.Context, *, explain: ExplainOption = False, as_json: As
     warehouse = session.warehouse(project)
     holder = warehouse.holder()
     with console(err=True).status("Computing everything again in DuckDB ..."):
-        findings = audit_warehouse(warehouse, project.settings.rounding)
+        settings = project.settings
+        findings = audit_warehouse(warehouse, settings.rounding, dedupe_window_days=settings.dedupe_window_days)
     holder = holder or warehouse.holder()
     failed = [finding for finding in findings if not finding.passed]
     if as_json:
