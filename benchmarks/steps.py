@@ -14,7 +14,7 @@ from meterhouse.planning import define, meter
 from meterhouse.warehouse import Warehouse
 
 _AFTER_ALL: Final = datetime(2026, 2, 1, tzinfo=UTC)
-_OF_METERING: Final = ("usage_daily", "fingerprints")
+_OF_METERING: Final = ("usage_daily", "sent_ids", "fingerprints")
 
 
 def main(step: str, root: str) -> None:
