@@ -54,8 +54,8 @@ ALTERATIONS: Final = """
     voids               | voided_events        | date                     | true
     voids               | voids                | DROP                     | VOIDS_ALONE
     voids               | events               | DROP                     | IS_VOIDED
-    events_by_day       | voids                | DROP                     | VOIDS_ALONE
-    usage_daily         | voids                | DROP                     | VOIDS_ALONE
+    events_by_day       | voided_events        | DROP                     | true
+    usage_daily         | voided_events        | DROP                     | true
     events_by_day       | usage_daily          | skipped                  | true
     events_by_day       | usage_daily          | DROP                     | events > 0
     events_by_day       | events               | DROP                     | true

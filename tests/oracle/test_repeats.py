@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meterhouse.auditing import REPEATS, Finding, find_repeats_in
-from meterhouse.tables import Events, LandedFiles, Voids
+from meterhouse.tables import Events, LandedFiles, VoidedEvents
 from tests.oracle.engine import register
 from tests.tables import rows
 
@@ -33,11 +33,11 @@ def _find(events: pl.LazyFrame, voided: str | None = None, events_at_once: int =
     files = rows(
         LandedFiles, "file_id | path | landed_at\nf | - | 2026-03-02\ng | - | 2026-03-02", **counts, rounded_numbers=0
     )
-    head = "event_id | file_id | position | source | metadata | timestamp | received_at | landed_at | landed_on"
-    at = " | 2026-03-02" * 4
-    voids = rows(Voids, head if voided is None else f"{head}\n{voided} | f | 9 | user | {{}}{at}")
+    head = "event_id | file_id | position | source | landed_at | date"
+    mark = "" if voided is None else f"\n{voided} | f | 9 | user | 2026-03-02 | 2026-03-01"
+    marks = rows(VoidedEvents, head + mark)
     with duckdb.connect() as connection:
-        register(connection, {"events": events, "landed_files": files, "voids": voids})
+        register(connection, {"events": events, "landed_files": files, "voided_events": marks})
         return {finding.check: finding for finding in find_repeats_in(connection, 5, events_at_once)}
 
 

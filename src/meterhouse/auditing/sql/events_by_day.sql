@@ -1,7 +1,7 @@
 -- Per day and meter, events = counted + skipped + filtered out + voided, those of unknown customers among them.
 WITH days AS (SELECT date, count(*) AS events FROM landed_events WHERE is_metered(date) GROUP BY date),
 taken_back AS (
-    SELECT date, count(*) AS voided FROM landed_events SEMI JOIN landed_voids USING (source, event_id) GROUP BY date
+    SELECT date, count(*) AS voided FROM landed_events SEMI JOIN landed_marks USING (source, event_id, date) GROUP BY date
 ),
 metered AS (
     SELECT

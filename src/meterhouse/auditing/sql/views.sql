@@ -23,6 +23,9 @@ GROUP BY file_id;
 CREATE OR REPLACE TEMP VIEW retried_places AS
 SELECT file_id, position, kind FROM kept_places SEMI JOIN rejected_events USING (file_id, position);
 
+CREATE OR REPLACE TEMP VIEW unfinished_retries AS
+SELECT file_id, position FROM retried_places ANTI JOIN retried_records USING (file_id, position);
+
 -- What a file held: as it was landed, or as it was read again after it broke off.
 CREATE OR REPLACE TEMP VIEW noted_files AS
 SELECT
@@ -45,11 +48,12 @@ LEFT JOIN (
 -- A file is noted when all of it is stored: what a landing that was cut short left is metered by no run yet.
 CREATE OR REPLACE TEMP VIEW landed_events AS SELECT e.* FROM events AS e SEMI JOIN landed_files USING (file_id);
 
-CREATE OR REPLACE TEMP VIEW landed_voids AS SELECT v.* FROM voids AS v SEMI JOIN landed_files USING (file_id);
+-- The check `voids` compares these marks with what voids name.
+CREATE OR REPLACE TEMP VIEW landed_marks AS SELECT v.* FROM voided_events AS v SEMI JOIN landed_files USING (file_id);
 
 -- An event that was taken back stays, and counts nowhere.
 CREATE OR REPLACE TEMP VIEW counting_events AS
-SELECT e.* FROM landed_events AS e ANTI JOIN landed_voids USING (source, event_id);
+SELECT e.* FROM landed_events AS e ANTI JOIN landed_marks USING (source, event_id, date);
 
 CREATE OR REPLACE TEMP VIEW events_of_customers AS
 SELECT
@@ -63,7 +67,7 @@ FROM landed_events AS e
 LEFT JOIN customers AS by_id ON by_id.customer_id = e.customer_id
 LEFT JOIN customers AS by_external ON by_external.external_id = e.external_customer_id
 LEFT JOIN subscriptions AS by_subscription ON by_subscription.subscription_id = e.subscription_id
-LEFT JOIN (SELECT DISTINCT source, event_id FROM landed_voids) AS v ON v.source = e.source AND v.event_id = e.event_id
+LEFT JOIN landed_marks AS v ON v.source = e.source AND v.event_id = e.event_id AND v.date = e.date
 WHERE is_metered(e.date);
 
 CREATE OR REPLACE TEMP VIEW attributed_events AS
