@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from meterhouse.catalog import Meter
 from meterhouse.catalog.rows import meter_rows, meter_version_rows
 from meterhouse.errors import ProjectError
-from meterhouse.metering import cuts_within_days, measure_daily, measure_groups, measure_periods
+from meterhouse.metering import cuts_within_days, measure_daily, measure_days, measure_groups, measure_periods
 from meterhouse.tables import BillingPeriods, Customers, Events, Subscriptions, empty
 from meterhouse.tables.properties import TYPES, column_of
 from tests.tables import assert_rows, rows
@@ -231,3 +231,26 @@ def test_only_what_changes_a_state_makes_days_stale() -> None:
     before, after = meter(), meter(aggregation=rounding)
     assert meter_rows(before)["definition"].item() != meter_rows(after)["definition"].item()
     assert meter_version_rows(before)["measures"].item() == meter_version_rows(after)["measures"].item()
+
+
+# --- Hours ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", ["sum", "max", "unique", "last"])
+def test_hours_are_slices_that_come_to_the_day(function: str) -> None:
+    meters = meter(aggregation={"func": function, "property": "size"}, changes=[{"from": "2026-01-02T11:59:59.999Z"}])
+    people = (CUSTOMERS, empty(Subscriptions), cuts_within_days(empty(BillingPeriods)))
+    hours = measure_days(AROUND_NOON, meters, *people, by_hour=True).usage_daily.lazy()
+    assert_rows(
+        hours.select("date", "slice_start", "events"),
+        """
+        date       | slice_start             | events
+        2026-01-01 | 2026-01-01T12:00        | 1
+        2026-01-02 | 2026-01-02T11:59:59.999 | 1
+        2026-01-02 | 2026-01-02T12:00        | 2
+        2026-01-03 | 2026-01-03              | 2
+        """,
+    )
+    periods, rows_ = JANUARY.with_columns(meter=pl.lit("tokens")), meter_rows(meters).lazy()
+    whole = measure_periods(daily(AROUND_NOON, meters), periods, rows_).collect()
+    assert measure_periods(hours, periods, rows_).collect().equals(whole)

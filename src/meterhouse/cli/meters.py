@@ -9,7 +9,7 @@ import typer
 
 from meterhouse.cli.reading import customer_id_of
 from meterhouse.cli.render import Column, console, counted, hints, print_json, show_rows
-from meterhouse.cli.session import AsJson, CustomerOption, Limit, MeterOption, session_of
+from meterhouse.cli.session import AsJson, CustomerOption, Limit, MeterOption, rows_to_show, session_of
 from meterhouse.cli.usage import FromOption, ThroughOption, refuse_no_days
 from meterhouse.errors import ProjectError
 
@@ -91,6 +91,36 @@ def check(context: typer.Context, *, meter: MeterOption = None, as_json: AsJson 
             f"{', '.join(wrong)}. Mend the meters or what senders send; where the events are yet to come, all is well."
         )
         raise ProjectError(message)
+
+
+@app.command("versions")
+def versions(context: typer.Context, name: str, *, limit: Limit = None, as_json: AsJson = False) -> None:
+    """List everything that a meter ever measured, from which instant on, and which of it holds now (rule 2.5)."""
+    import polars as pl
+
+    session = session_of(context)
+    warehouse = session.warehouse(session.project())
+    current = warehouse.scan("meters").select("meter", "definition", holds=pl.lit(value=True))
+    kept = warehouse.scan("meter_versions").filter(pl.col("meter") == name)
+    found = kept.join(current, on=["meter", "definition"], how="left").with_columns(
+        pl.col("holds").fill_null(value=False)
+    )
+    rows = found.sort("holds", "definition", "version", descending=[True, False, False]).collect().to_dicts()
+    shown = rows_to_show(limit, as_json=as_json)
+    if as_json:
+        print_json({"meter": name, "rows": len(rows), "versions": rows[:shown]})
+        return
+    if not rows:
+        message = f"Nothing was ever measured as '{name}': no run had a meter of this name."
+        raise ProjectError(message)
+    headings = ("Definition", "From", "Until", "Aggregation", "Property", "Filter", "")
+    show_rows([Column(heading) for heading in headings], [_version_cells(row) for row in rows], shown)
+
+
+def _version_cells(row: dict[str, Any]) -> list[str]:
+    since, until = (f"{row[bound]:%Y-%m-%d %H:%M}" if row[bound] else "" for bound in ("valid_from", "valid_until"))
+    state = "holds" if row["holds"] else "replaced"
+    return [row["definition"], since, until, row["aggregation"], row["property"] or "", row["filter_json"], state]
 
 
 def _named(project: Project, file_or_name: str, meter: str | None) -> dict[str, Meter]:

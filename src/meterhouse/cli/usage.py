@@ -14,9 +14,10 @@ from meterhouse.cli.session import AsJson, CustomerOption, Limit, MeterOption, r
 if TYPE_CHECKING:
     import polars as pl
 
+    from meterhouse.catalog import Project
     from meterhouse.warehouse import Warehouse
 
-By = Literal["total", "month", "day", "customer"]
+By = Literal["total", "month", "day", "hour", "customer", "group"]
 ByOption = Annotated[By, typer.Option("--by", help="One row per meter and this.")]
 FromOption = Annotated[date | None, typer.Option("--from", parser=read_day, metavar="DATE", help="First day (UTC).")]
 ThroughOption = Annotated[
@@ -37,12 +38,15 @@ def usage(
 ) -> None:
     """Show what was used, billed or not.
 
-    Usage of customers that are not known has rows of its own, marked unattributed.
+    Usage of customers that are not known has rows of its own, marked unattributed. Hours are measured again from the
+    events, so name few days: `--from` and `--through`.
     """
     refuse_no_days(first, through)
     session = session_of(context)
     warehouse = session.warehouse(session.project())
     wanted = _wanted(warehouse, meter, customer, first, through)
+    if by == "hour":
+        wanted = _by_hour(session.project(), warehouse, wanted)
     rows = _measured(warehouse, wanted, by).to_dicts()
     shown = rows_to_show(limit, as_json=as_json)
     if as_json:
@@ -83,20 +87,41 @@ def _wanted(
     return states
 
 
+def _by_hour(project: Project, warehouse: Warehouse, states: pl.LazyFrame) -> pl.LazyFrame:
+    """The same states, cut at the hours."""
+    import polars as pl
+
+    from meterhouse.planning import hourly_states
+
+    key = ["meter", "customer_id", "date", "attributed"]
+    found = states.select(key).unique().collect()
+    hours = hourly_states(project, warehouse, found["meter"].unique().to_list(), found["date"].unique().to_list())
+    return hours.join(found.lazy(), on=key, how="semi").with_columns(
+        pl.col("slice_start").dt.truncate("1h").alias("hour")
+    )
+
+
 def _measured(warehouse: Warehouse, states: pl.LazyFrame, by: By) -> pl.DataFrame:
     """One quantity per meter and group, with the engine's own combination of daily states."""
     import polars as pl
 
-    from meterhouse.metering import combine, of_days
+    from meterhouse.metering import combine, of_days, of_spans
 
     named: dict[By, list[pl.Expr]] = {
         "total": [],
         "month": [pl.col("date").dt.strftime("%Y-%m").alias("month")],
         "day": [pl.col("date").alias("day")],
+        "hour": [],
         "customer": [pl.col("customer_id")],
+        "group": [pl.col("group_json").alias("group")],
     }
-    meters = warehouse.scan("meters")
-    grouped = of_days(states.with_columns(named[by]), meters, *_days(by))
+    meters, hour = warehouse.scan("meters"), pl.col("hour")
+    named_states = states.with_columns(named[by])
+    grouped = (
+        of_spans(named_states, meters, hour, hour.dt.offset_by("1h"))
+        if by == "hour"
+        else of_days(named_states, meters, *_days(by))
+    )
     keys = ["meter", *([] if by == "total" else ["customer_id" if by == "customer" else by]), "attributed"]
     found = combine(grouped, keys).join(meters.select("meter", "unit"), on="meter")
     if by == "customer":
@@ -116,7 +141,7 @@ def _measured(warehouse: Warehouse, states: pl.LazyFrame, by: By) -> pl.DataFram
     )
 
 
-def _days(by: By) -> tuple[pl.Expr, pl.Expr]:
+def _days(by: Literal["total", "month", "day", "customer", "group"]) -> tuple[pl.Expr, pl.Expr]:
     """First and last day of what a row is about: a level is averaged over them."""
     import polars as pl
 
@@ -126,14 +151,20 @@ def _days(by: By) -> tuple[pl.Expr, pl.Expr]:
             return day, day
         case "month":
             return day.dt.month_start(), day.dt.month_end()
-        case "total" | "customer":
+        case "total" | "customer" | "group":
             return day.min(), day.max()
         case _:
             assert_never(by)
 
 
 def _columns(by: By) -> list[Column]:
-    group = {"total": [], "month": [Column("Month", keep=True)], "day": [Column("Day", keep=True)]}
+    group = {
+        "total": [],
+        "month": [Column("Month", keep=True)],
+        "day": [Column("Day", keep=True)],
+        "hour": [Column("Hour (UTC)", keep=True)],
+        "group": [Column("Group")],
+    }
     of_customer = [Column("Customer"), Column("External id")]
     return [
         Column("Meter"),
@@ -152,7 +183,7 @@ def _cells(row: dict[str, Any], by: By) -> list[str]:
     group = {"total": [], "customer": [name if known else f"{name} (unattributed)", row.get("external_id") or ""]}
     return [
         row["meter"],
-        *group.get(by, [str(row.get(by))]),
+        *group.get(by, [f"{row['hour']:%Y-%m-%d %H:%M}" if by == "hour" else str(row.get(by))]),
         quantity(row["quantity"]),
         row["unit"],
         quantity(row["events"]),

@@ -14,7 +14,7 @@ from meterhouse.metering.operands import EventProperties
 from meterhouse.metering.over_customers import measure_over_customers
 from meterhouse.metering.skipped import skip_reason
 from meterhouse.metering.slices import cuts_within_days, slice_events
-from meterhouse.metering.states import combine, of_days, value_of
+from meterhouse.metering.states import combine, of_days, of_spans, value_of
 
 __all__ = [
     "EventProperties",
@@ -30,6 +30,7 @@ __all__ = [
     "measure_over_customers",
     "measure_periods",
     "of_days",
+    "of_spans",
     "property_names",
     "skip_reason",
     "slice_events",

@@ -66,16 +66,23 @@ def measure_days(
     customers: pl.LazyFrame,
     subscriptions: pl.LazyFrame,
     cuts: pl.LazyFrame,
+    *,
+    by_hour: bool = False,
 ) -> Measured:
     """States of every meter per customer, day, slice and group. Reads the events at once, in bounded memory.
 
     `cuts` are those of `cuts_within_days`. Only the columns that the meters name are read. All meters with the same
     `group_by` are measured in one pass over groups of events with the same ids as sent, and only the groups are
-    attributed, as they are far fewer. Raises ProjectError where a meter has too many groups.
+    attributed, as they are far fewer. `by_hour` cuts every day at its hours as well. Raises ProjectError where a
+    meter has too many groups.
     """
     properties = EventProperties(events.collect_schema().names())
     needed = properties.columns_of(name for meter in meters.values() for name in property_names(meter))
     sliced = slice_events(events.select(*_EVENT_FIELDS, *needed), customers, subscriptions, cuts)
+    if by_hour:
+        sliced = sliced.with_columns(
+            slice_start=pl.max_horizontal("slice_start", pl.col("timestamp").dt.truncate("1h"))
+        )
     states = [empty(UsageDaily)]
     sent: list[pl.DataFrame] = []
     for group_by, alike in _by_grouping(meters).items():

@@ -159,8 +159,13 @@ def unfold(states: pl.LazyFrame) -> pl.LazyFrame:
 
 def of_days(states: pl.LazyFrame, meters: pl.LazyFrame, first: pl.Expr, last: pl.Expr) -> pl.LazyFrame:
     """Daily states with what `combine` asks for: what their meters (`Meters`) say, and a period of whole days."""
+    return of_spans(states, meters, midnight(first), midnight(last.dt.offset_by("1d")))
+
+
+def of_spans(states: pl.LazyFrame, meters: pl.LazyFrame, start: pl.Expr, end: pl.Expr) -> pl.LazyFrame:
+    """States with what `combine` asks for: what their meters (`Meters`) say, and the bounds of a period."""
     return states.join(meters.select("meter", "aggregation", "percent"), on="meter").with_columns(
-        period_start=midnight(first), period_end=midnight(last.dt.offset_by("1d"))
+        period_start=start, period_end=end
     )
 
 

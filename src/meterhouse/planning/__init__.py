@@ -3,6 +3,7 @@
 from meterhouse.planning.billing import BillingReport, Summary, bill_cycles
 from meterhouse.planning.definitions import define, read_definitions
 from meterhouse.planning.events import land, retry, unattributed_events
+from meterhouse.planning.hours import hourly_states
 from meterhouse.planning.meter_check import MeterFinding, check_meters
 from meterhouse.planning.preview import Asked, Preview, preview
 from meterhouse.planning.progress import Progress, Silent
@@ -25,6 +26,7 @@ __all__ = [
     "check_meters",
     "clock_after",
     "define",
+    "hourly_states",
     "land",
     "meter",
     "open_rejects",
