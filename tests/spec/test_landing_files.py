@@ -267,7 +267,7 @@ def test_text_of_a_parquet_file_that_is_not_utf8_refuses_its_record(tmp_path: Pa
 def test_a_file_that_the_engine_cannot_take_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, panic: BaseException
 ) -> None:
-    def fail(_rows: pa.Table, _source: Source) -> None:
+    def fail(_rows: pa.Table, _source: Source, **_options: Any) -> None:
         raise panic
 
     monkeypatch.setattr("meterhouse.landing.read.read_rows", fail)
@@ -279,7 +279,7 @@ def test_a_file_that_the_engine_cannot_take_does_not_stop_the_others(
 
 
 def test_an_interrupt_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_rows: pa.Table, _source: Source) -> None:
+    def interrupt(_rows: pa.Table, _source: Source, **_options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("meterhouse.landing.read.read_rows", interrupt)

@@ -53,8 +53,11 @@ def wrong_columns(schema: pa.Schema, source: Source = UNTOLD) -> Fault | None:
     return Fault("unknown_columns", "; ".join(wrong)) if wrong else None
 
 
-def read_rows(rows: pa.Table, source: Source = UNTOLD) -> tuple[pl.DataFrame, Faults]:
-    """The fields of some rows, of which no column is wrong. Values that cannot be used are null and have a fault."""
+def read_rows(rows: pa.Table, source: Source = UNTOLD, *, with_records: bool = True) -> tuple[pl.DataFrame, Faults]:
+    """The fields of some rows, of which no column is wrong. Values that cannot be used are null and have a fault.
+
+    Records, the rows as JSON, take long, and only those of the refused rows are needed.
+    """
     layout = lay_out(rows.column_names, source)
     if isinstance(layout, Fault):
         raise ValueError(layout.detail)  # noqa: TRY004 - of the values, not of their type
@@ -76,7 +79,10 @@ def read_rows(rows: pa.Table, source: Source = UNTOLD) -> tuple[pl.DataFrame, Fa
         if field in OBJECT_FIELDS and not is_text(usable[column].type):
             values[field], wrong = json_of(column, usable[column])
             faults |= {place: fault for place, fault in wrong.items() if place not in faults}
-    return with_objects(values, objects, _records(usable, shown, rows.num_rows)), faults
+    records = (
+        _records(usable, shown, rows.num_rows) if with_records else pl.Series([""]).new_from_index(0, rows.num_rows)
+    )
+    return with_objects(values, objects, records), faults
 
 
 def _is_field(field: str, kind: pa.DataType, layout: Layout) -> bool:
@@ -124,7 +130,7 @@ def _records(usable: dict[str, pa.ChunkedArray], shown: dict[int, dict[str, obje
     """The rows as JSON; of values that cannot be used what they are shown as."""
     values = {name: json_of(name, column)[0] for name, column in usable.items() if has_json(column.type)}
     if not values:
-        return pl.Series(["{}"] * height, dtype=pl.String())
+        return pl.repeat("{}", height, dtype=pl.String(), eager=True)
     frame = pl.DataFrame({str(at): series for at, series in enumerate(values.values())})
     inside = members({name: pl.col(str(at)) for at, name in enumerate(values)}).fill_null("")
     records = frame.select(pl.lit("{") + inside + pl.lit("}")).to_series()
@@ -156,7 +162,7 @@ def _valid(name: str, column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Odd]:
             odd[place] = Fault("bad_utf8", f"column '{name}': {error}"), None
     is_valid = pa.array([place not in odd for place in range(len(column))])
     kept = column.combine_chunks().take(
-        pa.array([place if fine.as_py() else None for place, fine in enumerate(is_valid)])
+        pa.array([place if fine.as_py() else None for place, fine in enumerate(is_valid)], pa.int64())
     )
     return pa.chunked_array([kept]), odd
 

@@ -16,14 +16,13 @@ import pyarrow.parquet as pq
 
 from meterhouse.landing.batch import Batch, Origin, refused_file
 from meterhouse.landing.columns import read_rows, wrong_columns
-from meterhouse.landing.delimited import Rows, read_cells
+from meterhouse.landing.delimited import Row, Rows, read_cells
 from meterhouse.landing.elements import Elements
 from meterhouse.landing.files import CSV, JSON, PARQUET, FileToLand
 from meterhouse.landing.known import Known
-from meterhouse.landing.layout import lay_out
+from meterhouse.landing.layout import Layout, lay_out
 from meterhouse.landing.lines import Damage, Lines, as_lines, refuse_bomb
 from meterhouse.landing.reasons import Fault
-from meterhouse.landing.shapes import Faults
 from meterhouse.landing.take import take_fields, take_lines
 
 CHUNK_ROWS: Final = 50_000
@@ -112,22 +111,30 @@ class _Reader:
             self.fault = layout
         elif layout is not None:
             for chunk in _chunks(rows, self._chunk_rows, lambda row: (1, len(row.text))):
-                read = partial(read_cells, chunk, rows.columns, layout)
-                yield partial(self._take, read, [row.line for row in chunk])
+                yield partial(self._take_cells, chunk, rows.columns, layout)
         self._break_off(rows.damage)
 
     def _rows(self) -> Iterator[Callable[[], Batch]]:
         position = 1
         for chunk in _chunks(self._pieces(), self._chunk_rows, lambda piece: (piece.num_rows, piece.nbytes)):
             rows = pa.Table.from_batches(chunk)
-            read = partial(read_rows, rows, self._origin.source)
-            yield partial(self._take, read, range(position, position + rows.num_rows))
+            yield partial(self._take_rows, rows, position)
             position += rows.num_rows
 
-    def _take(self, read: Callable[[], tuple[pl.DataFrame, Faults]], positions: Sequence[int]) -> Batch:
-        fields, faults = read()
-        numbered = fields.with_columns(pl.Series("position", positions, dtype=pl.Int64()))
-        return take_fields(numbered, faults, self._origin, self._known)
+    def _take_rows(self, rows: pa.Table, position: int) -> Batch:
+        source = self._origin.source
+        fields, faults = read_rows(rows, source, with_records=False)
+        numbered = fields.with_columns(pl.int_range(position, position + pl.len(), dtype=pl.Int64()).alias("position"))
+
+        def records(places: pl.Series) -> pl.Series:
+            return read_rows(rows.take(places.to_arrow()), source)[0]["record"]
+
+        return take_fields(numbered, faults, records, self._origin, self._known)
+
+    def _take_cells(self, cells: list[Row], columns: list[str], layout: Layout) -> Batch:
+        fields, faults = read_cells(cells, columns, layout)
+        numbered = fields.with_columns(pl.Series("position", [row.line for row in cells], dtype=pl.Int64()))
+        return take_fields(numbered, faults, fields["record"].gather, self._origin, self._known)
 
     def _break_off(self, damage: str | None) -> None:
         if damage is not None:

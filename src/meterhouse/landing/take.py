@@ -6,6 +6,7 @@ The quick way to read lines only accepts. Whatever it would refuse is read again
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import polars as pl
@@ -42,14 +43,24 @@ def take_with_care(lines: pl.DataFrame, origin: Origin, known: Known) -> Batch:
     fields, faults = read_lines([line.strip() for line in lines["bytes"]])
     for place in lines["size"].is_not_null().arg_true():
         faults[place] = too_large(lines["size"][place], origin.settings.limits)
-    return take_fields(fields.with_columns(lines["position"]), faults, origin, known)
+    return take_fields(fields.with_columns(lines["position"]), faults, fields["record"].gather, origin, known)
 
 
-def take_fields(fields: pl.DataFrame, faults: Faults, origin: Origin, known: Known) -> Batch:
-    """Take records by their fields; those that could not be read have a fault."""
+def take_fields(
+    fields: pl.DataFrame,
+    faults: Faults,
+    records: Callable[[pl.Series], pl.Series],
+    origin: Origin,
+    known: Known,
+) -> Batch:
+    """Take records by their fields; those that could not be read have a fault.
+
+    `records` gives those at some places as they were sent, which only the refused ones need.
+    """
     judged = _judge(fields.drop("record"), faults, origin, known)
-    refused = fields.select("position", "record").with_row_index("place").join(judged.faults.frame(), on="place")
-    return Batch(judged.events, judged.voids, rejected_rows(refused.sort("place"), origin), judged.rounded_numbers)
+    refused = fields.select("position").with_row_index("place").join(judged.faults.frame(), on="place").sort("place")
+    whole = refused.with_columns(record=records(refused["place"]) if refused.height else pl.lit(""))
+    return Batch(judged.events, judged.voids, rejected_rows(whole, origin), judged.rounded_numbers)
 
 
 class _Judged(NamedTuple):

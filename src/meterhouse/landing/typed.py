@@ -51,15 +51,21 @@ class Typed:
 
 def type_metadata(texts: pl.Series, known: Known, limits: Limits) -> Typed:
     """Type the metadata of records. Nested objects are flattened with `.`; arrays and nulls have no column."""
-    rows = pl.DataFrame({"text": texts}).with_row_index("place")
-    is_empty = pl.col("text") == NO_PROPERTIES
-    is_plain = is_parsable(pl.col("text")) & ~has_extreme_number(pl.col("text"))
-    if texts.str.len_bytes().gt(LEAST_NAME_BYTES * limits.max_record_properties).any():
-        is_plain &= pl.col("text").str.count_matches(":", literal=True) <= limits.max_record_properties
+    rows = pl.DataFrame({"text": texts}).with_row_index("place").with_columns(is_plain=_is_plain(texts, limits))
+    is_empty, is_plain = pl.col("text") == NO_PROPERTIES, pl.col("is_plain")
     parts = [Typed(rows.filter(is_empty).select("place"))]
     parts += _parts(rows.filter(~is_empty & is_plain), known, limits)
-    parts += _with_care(rows.filter(~is_plain), known, limits)
+    parts += _with_care(rows.filter(~is_empty & ~is_plain), known, limits)
     return _together(parts)
+
+
+def _is_plain(texts: pl.Series, limits: Limits) -> pl.Expr:
+    """Whether metadata is taken at once, if it is what it is taken for."""
+    text = pl.col("text")
+    is_plain = is_parsable(text) & ~has_extreme_number(text)
+    if texts.str.len_bytes().gt(LEAST_NAME_BYTES * limits.max_record_properties).any():
+        is_plain &= text.str.count_matches(":", literal=True) <= limits.max_record_properties
+    return is_plain
 
 
 def _together(parts: list[Typed]) -> Typed:
