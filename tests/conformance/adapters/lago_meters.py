@@ -11,13 +11,16 @@ from pydantic import ValidationError
 from meterhouse.catalog import Aggregation, Product
 from meterhouse.landing import settle
 from tests.conformance.adapters.calendars import AN_INSTANT, Row, instant_of
-from tests.conformance.adapters.meters import CLOCK, CUSTOMER, always, land, measure
+from tests.conformance.adapters.meters import CLOCK, CUSTOMER, always, land, measure, measure_by_group
 from tests.conformance.adapters.money import lago_rounding, rounded
 from tests.conformance.adapters.prices import price_one
-from tests.conformance.cases import Case, NotCovered
+from tests.conformance.cases import Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
+
+    import polars as pl
 
 _FUNCTIONS: Final = {
     "count": "count",
@@ -32,6 +35,7 @@ _FUNCTIONS: Final = {
 _ROUNDED: Final = {"ceil": "up", "floor": "down", "round": "half"}
 _PRECISE: Final = "precise_total_amount_cents"
 _EVERY_VALUE: Final = ["*"]
+_TOTAL: Final = {"func": "sum", "property": "value", "numeric_text": "count"}
 
 
 def _aggregation(case: Case) -> Row:
@@ -39,9 +43,9 @@ def _aggregation(case: Case) -> Row:
     refused = _refused(case)
     if refused is not None:
         return {"error": refused}
-    if config.get("group_by") or config.get("breakdown_by"):
-        missing = "quantities by group"
-        raise NotCovered(missing)
+    for name, answered in (("group_by", "groups"), ("breakdown_by", "breakdown")):
+        if config.get(name):
+            return {answered: _groups(case, config[name])}
     usage = _measured(case, _meter(case))
     answer = {"value": usage["quantity"], "events_count": usage["events"]}
     if _PRECISE in case.expect:
@@ -96,7 +100,26 @@ def _rounding(config: Row) -> Row:
     }
 
 
+def _groups(case: Case, group_by: list[str]) -> list[Row]:
+    """Lago's groups have no order: here they stand in the case's."""
+    (named,) = (answer for answer in case.expect.values() if isinstance(answer, list))
+    order = [row["group"] for row in named]
+    found = measure_by_group({**_meter(case), "group_by": group_by}, *_given(case))
+    groups = [
+        {"group": row["group"], "value": row["quantity"], "events_count": row["events"]}
+        for row in sorted(found, key=lambda row: (row["group"] not in order, str(row["group"])))
+    ]
+    return sorted(groups, key=lambda row: order.index(row["group"]) if row["group"] in order else len(order))
+
+
 def _measured(case: Case, meter: Row) -> Row:
+    """The quantity of the case's period."""
+    events, period = _given(case)
+    return measure(meter, events, [period], _KNOWN)[0]
+
+
+def _given(case: Case) -> tuple[pl.LazyFrame, tuple[str, datetime, datetime]]:
+    """The case's events and its period; Lago names the last instant within it."""
     given = case.given["input"]
     start, end = instant_of(given["period"]["from"]), instant_of(given["period"]["to"]) + AN_INSTANT
     sent = [_sent(event) for event in given["events"]]
@@ -108,7 +131,7 @@ def _measured(case: Case, meter: Row) -> Row:
     if "deduplicate_on" in case.given["config"]:
         received = events.collect()
         events = settle(received, received.clear(), CLOCK).events.lazy()
-    return measure(meter, events, [(CUSTOMER, start, end)], {CUSTOMER: CUSTOMER})[0]
+    return events, (CUSTOMER, start, end)
 
 
 def _sent(event: Row) -> Row:
@@ -153,13 +176,11 @@ def _matching(case: Case) -> Row:
 def _buckets(case: Case) -> Row:
     """Each filter is a meter with a price; what no filter takes is a meter, where one filter has to be left out."""
     config = case.given["config"]
-    if any("pricing_group_keys" in rule for rule in config["filters"]):
-        missing = "quantities by group"
-        raise NotCovered(missing)
     events = [{"name": "event", "metadata": event} for event in case.given["input"]["events"]]
-    total = {"func": "sum", "property": "value", "numeric_text": "count"}
+    if "fees" in case.expect:
+        return _fees(case, events)
     priced = {
-        rule["name"]: (_used(rule, case, total, events), rule["amount"])
+        rule["name"]: (_used(rule, case, _TOTAL, events), rule["amount"])
         for rule in [*config["filters"], {"name": "__default__", "amount": config["default_amount"]}]
     }
     buckets = {name: _bucket(usage, amount) for name, (usage, amount) in priced.items()}
@@ -175,29 +196,53 @@ def _bucket(usage: Row, amount: str) -> Row:
     }
 
 
+def _fees(case: Case, events: list[Row]) -> Row:
+    """One fee for each filter and group; what no filter takes is not grouped."""
+    config = case.given["config"]
+    fees = []
+    for rule in [*config["filters"], {"name": None, "amount": config["default_amount"]}]:
+        meter = {"aggregation": _TOTAL, "filter": _taken(rule, case), "group_by": rule.get("pricing_group_keys", [])}
+        found = measure_by_group(meter, events, always(CUSTOMER)) if meter["group_by"] else []
+        whole = [] if found else measure(meter, events, [always(CUSTOMER)], _KNOWN)
+        fees += [
+            {"bucket": rule["name"], "group": usage.get("group", {}), **_bucket(usage, rule["amount"])}
+            for usage in [*found, *whole]
+        ]
+    order = [(fee["bucket"], fee["group"]) for fee in case.expect["fees"]]
+    fees.sort(key=lambda fee: order.index((fee["bucket"], fee["group"])))
+    return {"fees": fees, "total_amount_cents": sum(fee["amount_cents"] for fee in fees)}
+
+
 def _used(rule: Row, case: Case, aggregation: Row, events: list[Row]) -> Row:
+    meter = {"aggregation": aggregation, "filter": _taken(rule, case)}
+    return measure(meter, events, [always(CUSTOMER)], _KNOWN)[0]
+
+
+def _taken(rule: Row, case: Case) -> Row:
+    """The filter of a bucket."""
     config = case.given["config"]
     declared = config["metric_filters"]
     accepted = {
         name: declared[name] if values == _EVERY_VALUE else values for name, values in rule.get("values", {}).items()
     }
-    taken = _filter(accepted) if accepted else _left_out(config["filters"])
-    return measure({"aggregation": aggregation, "filter": taken}, events, [always(CUSTOMER)], _KNOWN)[0]
+    return _filter(accepted) if accepted else _left_out(config["filters"], declared)
 
 
-def _left_out(filters: list[Row]) -> Row:
+def _left_out(filters: list[Row], declared: dict[str, list[str]]) -> Row:
     """Whatever no filter takes: for each of them, some property that has none of its values."""
     return {
         "clauses": [
             {
                 "conjunction": "or",
-                "clauses": [
-                    {"property": name, "operator": "not_in", "value": values} for name, values in rule["values"].items()
-                ],
+                "clauses": [_none_of(name, values, declared) for name, values in rule["values"].items()],
             }
             for rule in filters
         ]
     }
+
+
+def _none_of(name: str, values: list[str], declared: dict[str, list[str]]) -> Row:
+    return {"property": name, "operator": "not_in", "value": declared[name] if values == _EVERY_VALUE else values}
 
 
 def _filters(case: Case) -> Row:

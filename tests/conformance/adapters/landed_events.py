@@ -8,8 +8,8 @@ import msgspec
 
 from meterhouse.landing import settle
 from tests.conformance.adapters.calendars import Row
-from tests.conformance.adapters.meters import CLOCK, CUSTOMER, FIRST_DAY, always, measure, read
-from tests.conformance.cases import Case, NotCovered
+from tests.conformance.adapters.meters import CLOCK, CUSTOMER, FIRST_DAY, always, measure, measure_by_group, read
+from tests.conformance.cases import Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,10 +41,12 @@ def _parse(case: Case) -> Row:
     usage = measure({"aggregation": aggregation}, batch.events.lazy(), [always(CUSTOMER)], {CUSTOMER: CUSTOMER})[0]
     if usage["skipped"]:
         return {"error": "skipped, and counted as such"}
-    if meter.get("group_by"):
-        missing = "quantities by group"
-        raise NotCovered(missing)
-    return {"value": usage["quantity"], "group_by": {}}
+    by = {name: path.removeprefix("$.") for name, path in meter.get("group_by", {}).items()}
+    if not by:
+        return {"value": usage["quantity"], "group_by": {}}
+    grouped = {"aggregation": aggregation, "group_by": sorted(by.values())}
+    (found,) = measure_by_group(grouped, batch.events.lazy(), always(CUSTOMER))
+    return {"value": found["quantity"], "group_by": {name: found["group"][held] for name, held in by.items()}}
 
 
 ADAPTERS: Final[dict[tuple[str, str], Callable[[Case], Any]]] = {

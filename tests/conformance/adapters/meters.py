@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from meterhouse.metering import (
     cuts_within_days,
     matches,
     measure_daily,
+    measure_groups,
     measure_over_customers,
     measure_periods,
 )
@@ -36,7 +38,7 @@ CLOCK: Final = datetime(2030, 1, 1, tzinfo=UTC)
 _SETTINGS: Final = Settings(name="conformance", missing_customer="unattributed")
 _json: Final = msgspec.json.Encoder(decimal_format="number").encode
 CUSTOMER: Final = "c"
-_METER: Final = ("filter", "aggregation")
+_METER: Final = ("filter", "aggregation", "group_by")
 _FIELDS: Final = ("event_id", "name", "metadata", "timestamp", "external_customer_id")
 
 
@@ -66,14 +68,31 @@ def measure(
     periods: list[tuple[str, datetime, datetime]],
     customers: dict[str, str],
 ) -> list[Row]:
-    """Measure each period (customer, start, end), in order. `meter` has an `aggregation`, and may have a `filter`."""
+    """Measure each period (customer, start, end), in order. `meter` is written as in a catalog."""
+    usage = measure_periods(*_measured(meter, events, periods, customers))
+    return usage.sort("cycle").collect().to_dicts()
+
+
+def measure_by_group(meter: Row, events: list[Row] | pl.LazyFrame, period: tuple[str, datetime, datetime]) -> list[Row]:
+    """Measure the groups of a period of one customer: each with its `group`."""
+    usage = measure_groups(*_measured(meter, events, [period], {CUSTOMER: CUSTOMER})).sort("group_json")
+    return [{**row, "group": json.loads(row["group_json"])} for row in usage.collect().to_dicts()]
+
+
+def _measured(
+    meter: Row,
+    events: list[Row] | pl.LazyFrame,
+    periods: list[tuple[str, datetime, datetime]],
+    customers: dict[str, str],
+) -> tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]:
+    """Daily states, the periods, and the meter, as the engine takes them."""
     definitions = {"meter": Meter.model_validate({name: meter[name] for name in _METER if name in meter})}
     landed = events if isinstance(events, pl.LazyFrame) else land(events)
     people = [{"customer_id": own, "external_id": sent, "name": own} for own, sent in customers.items()]
     cycles = pl.LazyFrame(
         [
             {
-                "subscription_id": "s",
+                "subscription_id": f"s{cycle}",
                 "cycle": cycle,
                 "customer_id": customer,
                 "product": "p",
@@ -87,8 +106,7 @@ def measure(
     )
     known = pl.LazyFrame(people, schema=schema_of(Customers))
     daily = measure_daily(landed, definitions, known, empty(Subscriptions), cuts_within_days(cycles))
-    usage = measure_periods(daily, cycles.with_columns(meter=pl.lit("meter")), meter_rows(definitions).lazy())
-    return usage.sort("cycle").collect().to_dicts()
+    return daily, cycles.with_columns(meter=pl.lit("meter")), meter_rows(definitions).lazy()
 
 
 def always(customer: str) -> tuple[str, datetime, datetime]:
