@@ -15,7 +15,7 @@ from meterhouse.landing.elements import Elements
 from meterhouse.landing.lines import BYTE_ORDER_MARK, Lines
 from meterhouse.landing.metadata import type_with_care
 from meterhouse.tables.properties import property_columns
-from tests.records import CLOCK, DyingStore
+from tests.records import CLOCK, DyingStore, read_in_all_ways
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +46,8 @@ def check_reading(name: str, content: bytes, chunk_rows: int) -> list[Batch]:
     assert len(positions) == len(set(positions)), "a record is there twice"
     if name.endswith((".jsonl", ".ndjson")):
         assert sorted(positions) == records_of(content), "a record is lost or made up"
+        # Lines are read many at once, and with care: both must agree.
+        read_in_all_ways(content.split(b"\n"), missing_customer="unattributed")
     return batches
 
 

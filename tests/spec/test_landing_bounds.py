@@ -129,3 +129,14 @@ def test_a_parquet_file_that_becomes_far_larger_is_refused(tmp_path: Path, monke
     texts = [f'{{"t": "{number}{"x" * 1_000_000}"}}' for number in range(10)]
     pl.DataFrame({"name": "call", "customer_id": "ada", "metadata": texts}).write_parquet(tmp_path / "e.parquet")
     assert _refused(land(tmp_path)) == [(0, "unreadable_file")]
+
+
+def test_of_a_parquet_row_that_is_too_large_the_refusal_holds_the_first_bytes(tmp_path: Path) -> None:
+    texts = ["{}", f'{{"t": "{"x" * 9000}"}}', "{}"]
+    columns = {"event_id": ["a", "large", "b"], "metadata": texts}
+    rows = pl.DataFrame(columns).with_columns(name=pl.lit("call"), customer_id=pl.lit("ada"))
+    rows.with_columns(timestamp=pl.lit("2026-03-01T12:00:00Z")).write_parquet(tmp_path / "e.parquet")
+    store = land(tmp_path, limits=LIMITS)
+    assert store.table("events")["event_id"].to_list() == ["a", "b"]
+    assert _refused(store) == [(2, "record_too_large")]
+    assert len(store.table("rejected_events")["record"].item()) == KEPT_BYTES

@@ -14,10 +14,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meterhouse.catalog.settings import Limits
 from meterhouse.catalog.sources import UNTOLD, Source
+from meterhouse.landing.bounded import KEPT_BYTES
 from meterhouse.landing.layout import Layout, PropertyColumn, lay_out
 from meterhouse.landing.peers import OBJECT_FIELDS, SCALAR_FIELDS
-from meterhouse.landing.reasons import Fault, Reason
+from meterhouse.landing.reasons import Fault, Reason, too_large
 from meterhouse.landing.shapes import Faults, with_objects
 from meterhouse.landing.values import has_json, is_text, json_of, members, typed_json, with_members
 
@@ -83,6 +85,19 @@ def read_rows(rows: pa.Table, source: Source = UNTOLD, *, with_records: bool = T
         _records(usable, shown, rows.num_rows) if with_records else pl.Series([""]).new_from_index(0, rows.num_rows)
     )
     return with_objects(values, objects, records), faults
+
+
+def find_too_large(fields: pl.DataFrame, limits: Limits) -> Faults:
+    """The rows with more text than a record may have."""
+    sizes = fields.select(pl.sum_horizontal(pl.lit(0), pl.col(pl.String).str.len_bytes())).to_series()
+    places = (sizes > limits.max_record_bytes).arg_true()
+    return Faults({place: too_large(sizes[place], limits) for place in places})
+
+
+def cut(records: pl.Series, limits: Limits) -> pl.Series:
+    """Of records that are too large the first part."""
+    is_too_large = records.str.len_bytes() > limits.max_record_bytes
+    return records.zip_with(~is_too_large, records.str.slice(0, KEPT_BYTES))
 
 
 def _is_field(field: str, kind: pa.DataType, layout: Layout) -> bool:

@@ -23,6 +23,9 @@ PIECE_BYTES: Final = 1 << 20
 BLOCK_BYTES: Final = 16 << 20
 """Lines that are read at once; reading them takes some ten times the memory."""
 
+BLOCK_LINES: Final = 1 << 18
+"""As many lines are read at once, however short: blank ones take a hundred times their bytes."""
+
 COMPRESSED_BYTES: Final = 1 << 16
 """Read at once of a compressed file, and less where that becomes more than `PIECE_BYTES` when it is inflated."""
 
@@ -93,15 +96,16 @@ class Lines:
 def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Whole lines, as many as fill a block; each block but the last ends with a line break."""
     held: list[bytes] = []
-    size = 0
+    size = lines = 0
     for piece in pieces:
         held.append(piece)
         size += len(piece)
-        if size >= BLOCK_BYTES and b"\n" in piece:
+        lines += piece.count(b"\n")
+        if (size >= BLOCK_BYTES and b"\n" in piece) or lines >= BLOCK_LINES:
             block = b"".join(held)
             end = block.rindex(b"\n") + 1
             yield block[:end]
-            held, size = [block[end:]], len(block) - end
+            held, size, lines = [block[end:]], len(block) - end, 0
     yield b"".join(held)
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from meterhouse.landing.batch import Batch, Origin, refused_file
-from meterhouse.landing.columns import read_rows, wrong_columns
+from meterhouse.landing.columns import cut, find_too_large, read_rows, wrong_columns
 from meterhouse.landing.delimited import Row, Rows, read_cells
 from meterhouse.landing.elements import Elements
 from meterhouse.landing.files import CSV, JSON, PARQUET, FileToLand
@@ -123,11 +123,13 @@ class _Reader:
 
     def _take_rows(self, rows: pa.Table, position: int) -> Batch:
         source = self._origin.source
+        limits = self._origin.settings.limits
         fields, faults = read_rows(rows, source, with_records=False)
+        faults |= find_too_large(fields, limits)
         numbered = fields.with_columns(pl.int_range(position, position + pl.len(), dtype=pl.Int64()).alias("position"))
 
         def records(places: pl.Series) -> pl.Series:
-            return read_rows(rows.take(places.to_arrow()), source)[0]["record"]
+            return cut(read_rows(rows.take(places.to_arrow()), source)[0]["record"], limits)
 
         return take_fields(numbered, faults, records, self._origin, self._known)
 
