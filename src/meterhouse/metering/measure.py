@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
@@ -83,16 +84,17 @@ def measure_days(
         sliced = sliced.with_columns(
             slice_start=pl.max_horizontal("slice_start", pl.col("timestamp").dt.truncate("1h"))
         )
-    states = [empty(UsageDaily)]
+    states: list[tuple[str, pl.LazyFrame]] = []
     sent: list[pl.DataFrame] = []
     for group_by, alike in _by_grouping(meters).items():
         groups = _group(sliced, group_by, alike, properties)
         sent.append(groups.select(*SENT_IDS, "date"))
         owned = attribute(groups.lazy(), customers, subscriptions).sort(_SLICE)
         marked = owned.with_columns(pl.struct(_SLICE).is_duplicated().alias(_SHARED)).collect()
-        states += [_of_part(marked, part) for part in alike]
-    # Each meter's rows come in order: what is left is sorted in no time.
-    usage_daily = pl.concat(states, how="diagonal").sort("date", "meter", maintain_order=True)
+        states += [(part.meter, _of_part(marked, part)) for part in alike]
+    # The rows of a meter come in order, and so do the meters: only days are left to be sorted.
+    in_order = [part for _, part in sorted(states, key=itemgetter(0))]
+    usage_daily = pl.concat([empty(UsageDaily), *in_order], how="diagonal").sort("date", maintain_order=True)
     measured = Measured(conform(usage_daily, UsageDaily).collect(), _sent_ids(sent[0]))
     refuse_too_many_groups(measured.usage_daily, meters)
     return measured
