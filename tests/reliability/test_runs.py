@@ -52,6 +52,7 @@ def test_the_project_has_something_of_everything(uninterrupted: Path) -> None:
         "rejected": 4,
         "duplicates": 3,
         "conflicts": 2,
+        "voids": 0,
         "rounded_numbers": 0,
     }
     kinds = {kind for (kind,) in rows(uninterrupted, "credit_ledger", "kind")}
@@ -158,7 +159,7 @@ def test_a_run_cut_off_after_metering_is_stale_though_the_change_is_taken_back(t
     before = contents(root, ["usage_daily"])["usage_daily"]
     edit(root / "catalog" / "meters.yaml", "value: large", "value: none")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("meterhouse.planning.usage.record", interrupted)
+        patch.setattr("meterhouse.planning.usage.note_made", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_through(root)
     edit(root / "catalog" / "meters.yaml", "value: none", "value: large")
