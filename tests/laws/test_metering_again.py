@@ -167,12 +167,16 @@ def subscription_rows(subscriptions: dict[str, tuple[str, int]]) -> pl.DataFrame
     return pl.DataFrame(rows, schema_of(Subscriptions), orient="row")
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(changes, min_size=2, max_size=6))
-def test_metering_what_is_stale_is_metering_all(made: list[dict[str, Any]]) -> None:
+@settings(max_examples=25, deadline=None)
+@given(st.lists(sent, min_size=5, max_size=20), st.lists(changes, min_size=2, max_size=6))
+def test_metering_what_is_stale_is_metering_all(events: list[dict[str, Any]], made: list[dict[str, Any]]) -> None:
+    first: list[dict[str, Any]] = [
+        {"events": events},
+        {"meters": {name: meanings[0] for name, meanings in MEANINGS.items()}},
+    ]
     with TemporaryDirectory() as now_and_then, TemporaryDirectory() as at_once:
         step_by_step, from_scratch = Books(now_and_then), Books(at_once)
-        for step, change in enumerate(made):
+        for step, change in enumerate(first + made):
             step_by_step.change(change, step)
             step_by_step.meter()
             from_scratch.change(change, step)
