@@ -93,6 +93,17 @@ def test_a_row_without_an_end_ends_where_a_record_may_be_no_longer(tmp_path: Pat
     assert store.table("landed_files").select("records", "events", "duplicates", "rejected").row(0) == (61, 1, 59, 1)
 
 
+def test_rows_that_are_never_closed_one_after_the_other_end_the_file(tmp_path: Path) -> None:
+    # Each row begins with a quote that the next one closes and opens again, so that all end at the end of the file.
+    (tmp_path / "e.csv").write_text(f"{HEADER}\n" + 'a","\n' * 1000)
+    store = DyingStore()
+    land_folder(tmp_path, store, Settings.model_validate({"name": "t", "limits": {"max_record_bytes": 1024}}), CLOCK)
+    rejected = store.table("rejected_events")
+    assert rejected.height < 10
+    assert rejected.filter(position=0)["reason"].to_list() == ["unreadable_file"]
+    assert "many rows before line 7 have a quote that is never closed" in rejected.filter(position=0)["explanation"][0]
+
+
 @pytest.mark.parametrize(
     ("file", "pack"),
     [("e.csv", "\ufeff".encode().__add__), ("e.csv.gz", gzip.compress), ("e.csv.zst", zstandard.compress)],

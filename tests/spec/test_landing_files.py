@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -348,6 +349,29 @@ def test_a_file_that_changes_when_some_of_it_is_stored_is_noted_as_one_that_brok
     land(tmp_path, store)
     assert sorted(store.table("events")["event_id"]) == ["0", "1", "2", "3", "4", "b", "new"]
     assert store.table("event_duplicates").height == 2
+
+
+@pytest.mark.parametrize("read_before", [0, 2])
+def test_a_file_that_is_cut_shorter_while_it_is_read_is_not_noted_as_landed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_before: int
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(LINES)
+
+    def read(file: FileToLand, origin: Origin, **options: Any) -> Iterator[Batch]:
+        """Gives some batches, then has someone begin to write the same content again."""
+        yield from islice(read_batches(file, origin, **options), read_before)
+        file.path.write_bytes(b"")
+
+    store = DyingStore()
+    with monkeypatch.context() as patched:
+        patched.setattr("meterhouse.landing.land.read_batches", read)
+        land(tmp_path, store, batch_rows=1)
+    (tmp_path / "a.jsonl").write_bytes(LINES)
+    land(tmp_path, store)
+    refused = store.table("rejected_events")["reason"].to_list()
+    assert store.table("events")["event_id"].to_list() == (["0", "1"] if read_before else ["0", "1", "2", "3", "4"])
+    # What is noted as broken off is read again by a retry.
+    assert refused == (["file_changed"] if read_before else [])
 
 
 def test_a_file_that_vanishes_while_it_is_read_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,3 +103,10 @@ def test_the_folder_holds_many_files(tmp_path: Path) -> None:
     for number in range(300):
         (tmp_path / f"{number}.jsonl").write_text(event(event_id=str(number)))
     assert land(tmp_path, limits=Limits()).table("events").height == 300
+
+
+def test_names_of_any_length_may_have_values_of_mixed_kinds(tmp_path: Path) -> None:
+    name = "n" * 600_000
+    records = [event(f'{{"{name}": {value}}}', event_id=f"{value}") for value in ("1", "true")]
+    (tmp_path / "e.jsonl").write_text("\n".join([*records, event('{"b": 1}', event_id="after")]))
+    assert land(tmp_path, batch_rows=1).table("events")["event_id"].to_list() == ["1", "true", "after"]

@@ -31,6 +31,9 @@ LONGEST_VALUE: Final = 1 << 30
 
 csv.field_size_limit(LONGEST_VALUE)
 
+MOST_READ_AGAIN: Final = 4
+"""Of lines after a quote that is never closed, in times the size of a record: each may hold another such quote."""
+
 Cells: TypeAlias = list[str]
 
 
@@ -90,6 +93,9 @@ class Rows:
                     # What follows a quote that is never closed are rows of their own.
                     self._lines.keep_first()
                 yield Row(self._lines.first, _shown(self._lines.taken()), Fault("bad_csv", str(wrong)))
+                if self._lines.characters_again > MOST_READ_AGAIN * self._limits.max_record_bytes:
+                    self._wrong = f"many rows before line {self._lines.next_line} have a quote that is never closed"
+                    return
                 reader = self._new_reader()
             except (Damage, UnicodeError) as wrong:
                 self._wrong = str(wrong)
@@ -111,7 +117,14 @@ class _Lines:
         self._taken: list[str] = []
         self._most_bytes = most_bytes
         self._characters = 0
+        self.characters_again = 0
+        """Of the lines that were put back."""
         self.first = 1
+
+    @property
+    def next_line(self) -> int:
+        """The number of the next line."""
+        return self.first + len(self._taken)
 
     def __iter__(self) -> _Lines:
         return self
@@ -127,7 +140,7 @@ class _Lines:
 
     def begin(self) -> None:
         """Begin a row."""
-        self.first += len(self._taken)
+        self.first = self.next_line
         self._taken = []
         self._characters = 0
 
@@ -138,6 +151,7 @@ class _Lines:
     def keep_first(self) -> None:
         """Put back all lines of the row but the first."""
         self._again.extendleft(reversed(self._taken[1:]))
+        self.characters_again += sum(map(len, self._taken[1:]))
         del self._taken[1:]
 
     def is_open(self, wrong: csv.Error) -> bool:

@@ -12,6 +12,8 @@ import msgspec
 import polars as pl
 import pyarrow as pa
 
+from meterhouse.tables.properties import is_typable
+
 NUMBER: Final = pa.decimal128(26, 12)
 """With more digits PyArrow multiplies numbers without seeing that they overflow."""
 
@@ -122,6 +124,9 @@ class Known:
 
     def _note_members(self, seen: _Seen, path: Path | None, members: dict[str, object]) -> None:
         for name, value in members.items():
+            if name not in seen.members and (self._names >= self._most or not is_typable(name)):
+                # Names are searched for by patterns, which may not be long.
+                continue
             inner = None if path is None else (*path, name)
             # Never learnt, so always read with care: what has no name, or the flat name of another property.
             if inner == ("",) or (inner and self._paths.setdefault(".".join(inner), inner) != inner):

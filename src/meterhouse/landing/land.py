@@ -169,7 +169,8 @@ class _Gathered:
 
     def append(self) -> None:
         """Append what waits, then note the files that were read to their end."""
-        for reading in {id(reading): reading for reading, _ in self._batches}.values():
+        # Also those of which nothing waits: one that was cut shorter would be noted as landed to its end.
+        for reading in list(self._readings.values()):
             if reading.has_changed():
                 self._leave(reading)
         for reading, batch in self._batches:

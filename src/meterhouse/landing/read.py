@@ -37,8 +37,8 @@ PIECE_ROWS: Final = 1000
 BUFFER_BYTES: Final = 1 << 20
 """Read at once of each column of a Parquet file; without it a whole row group is held."""
 
-THREADS: Final = os.cpu_count() or 1
-"""Parts of a file that are read at once; one more waits to be taken."""
+THREADS: Final = min(4, os.cpu_count() or 1)
+"""Parts of a file that are read at once; one more waits to be taken. All of them take memory."""
 
 Item = TypeVar("Item")
 

@@ -43,7 +43,7 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
         "The file changed while it was read{detail}. What was read before that was landed. Expected files that never "
         "change once they are there: write a file under a name that begins with `.` or `_`, and rename it when it is "
         "complete. The next landing reads it again: events with ids do not count twice, and records without ids, which "
-        "could, are refused there."
+        "could, are refused there. Where it is what it was at first, `meterhouse land --retry-rejected` lands the rest."
     ),
     "unknown_columns": (
         "The file's columns are not those of events: {detail}. Expected the fields of a known shape, as "
