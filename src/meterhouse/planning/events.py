@@ -27,6 +27,16 @@ if TYPE_CHECKING:
     from meterhouse.warehouse import Warehouse
 
 _IDENTITIES: Final = "_index/files.json"
+_LANDED: Final = (
+    "events",
+    "landed_files",
+    "rejected_events",
+    "event_duplicates",
+    "event_conflicts",
+    "voids",
+    "voided_events",
+    "retried_records",
+)
 _TICK_NS: Final = 2_000_000_000
 """Two changes that lie no further apart may have the same time: file systems keep it that coarsely."""
 
@@ -180,7 +190,7 @@ def land(
         on_file=lambda file: progress.advance(file.name),
     )
     if not report.files.is_empty():
-        warehouse.compact("events")
+        _compact(warehouse)
     progress.end(_summary(report))
     return report
 
@@ -192,9 +202,15 @@ def retry(project: Project, warehouse: Warehouse, landed_at: datetime, progress:
     progress.begin("Landing refused records", store.open_rejects()["file_id"].n_unique())
     report = retry_rejected(project.events, store, project.settings, landed_at, on_file=progress.advance)
     if report.outcomes.total():
-        warehouse.compact("events")
+        _compact(warehouse)
     progress.end(f"{report.outcomes.total():,} of {report.outcomes.total() + report.refused.total():,} records")
     return report
+
+
+def _compact(warehouse: Warehouse) -> None:
+    """Join small files, so that what was landed a little at a time is read as quickly as what was landed at once."""
+    for table in _LANDED:
+        warehouse.compact(table)
 
 
 def _told_to(progress: Progress) -> Callable[[int, int], None]:
