@@ -58,6 +58,7 @@ def test_all_settings_but_the_name_have_a_default(tmp_path: Path) -> None:
         "rounding": "half_away_from_zero",
         "missing_customer": "reject",
         "future_limit_days": 1,
+        "past_limit_days": 7300,
         "dedupe_window_days": None,
         "events": "events",
         "warehouse": "warehouse",
@@ -127,6 +128,16 @@ def test_folders_of_a_project_are_named_from_its_own_folder(tmp_path: Path) -> N
 def test_a_setting_that_cannot_be_meant_is_refused(tmp_path: Path, setting: str, said: str) -> None:
     named = setting if setting.startswith("name") else f"name: Test\n{setting}"
     assert f"meterhouse.yaml cannot be used:\n  {said}" in refusal(tmp_path, SMALLEST, named)
+
+
+@pytest.mark.parametrize(
+    ("events", "warehouse"), [(".", "warehouse"), ("events", "events/tables"), ("events", "."), ("a/../same", "same")]
+)
+def test_tables_and_event_files_lie_apart(tmp_path: Path, events: str, warehouse: str) -> None:
+    assert refusal(tmp_path, SMALLEST, f"name: t\nevents: {events}\nwarehouse: {warehouse}\n") == (
+        f"meterhouse.yaml: `events: {events}` and `warehouse: {warehouse}` lie in each other. "
+        "Expected two folders apart, so that tables are not taken for event files. Move one of them."
+    )
 
 
 def test_each_fault_names_its_line(tmp_path: Path) -> None:

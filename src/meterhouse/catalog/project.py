@@ -69,7 +69,21 @@ def read_project(root: Path) -> Project:
     except ValueError as fault:
         message = f"catalog: {str(fault).removesuffix('.')}."
         raise ProjectError(message) from None
-    return Project(root, settings, catalog, {"meters": meter_rows(catalog.meters), **definitions})
+    project = Project(root, settings, catalog, {"meters": meter_rows(catalog.meters), **definitions})
+    _refuse_nested(project)
+    return project
+
+
+def _refuse_nested(project: Project) -> None:
+    """Tables in the landing zone would be landed as events, over and over."""
+    events, warehouse = project.events.resolve(), project.warehouse.resolve()
+    if events.is_relative_to(warehouse) or warehouse.is_relative_to(events):
+        found = f"`events: {project.settings.events}` and `warehouse: {project.settings.warehouse}`"
+        message = (
+            f"{SETTINGS_FILE}: {found} lie in each other. "
+            "Expected two folders apart, so that tables are not taken for event files. Move one of them."
+        )
+        raise ProjectError(message)
 
 
 def read_catalog(folder: Path, currency: str) -> Catalog:
