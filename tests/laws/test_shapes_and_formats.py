@@ -50,7 +50,7 @@ _events: Final = st.lists(
         event_id=_plain,
         name=_plain,
         customer=_plain,
-        at=st.integers(0, 10**15).map(lambda us: datetime(1990, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)),
+        at=st.integers(0, 5 * 10**14).map(lambda us: datetime(2010, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)),
         model=st.none() | _texts,
         tokens=st.none() | st.decimals(-(10**12), 10**12, places=6),
         cached=st.none() | st.booleans(),

@@ -225,8 +225,9 @@ def test_parquet_timestamps_are_read_in_any_zone_since_they_count_in_utc(tmp_pat
 def test_parquet_timestamps_that_are_no_instants_are_refused_one_by_one(
     tmp_path: Path, unit: str, zone: str | None
 ) -> None:
-    ticks = pa.array([2**63 - 1, 1_000_000_000, -(2**63)], pa.int64())
-    ok = pa.array([1_000_000_000] * 2 + [None], pa.int64())
+    noon = 1_772_366_400 * {"ms": 10**3, "us": 10**6}[unit]
+    ticks = pa.array([2**63 - 1, noon, -(2**63)], pa.int64())
+    ok = pa.array([noon] * 2 + [None], pa.int64())
     kind = pa.timestamp(unit, zone)
     _arrow(tmp_path, 3, timestamp=ticks.cast(kind), received_at=ok.cast(kind))
     store = land(tmp_path)

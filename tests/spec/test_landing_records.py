@@ -121,6 +121,7 @@ REFUSED: list[tuple[Reason, str]] = [
     ("bad_timestamp", event(at="0000-03-01T12:00:00Z")),
     ("bad_timestamp", event(at="0001-01-01T00:00:00+05:00")),
     ("timestamp_in_future", event(at="2026-03-03T00:00:00.000001Z")),
+    ("timestamp_too_old", event(at="2006-03-06T23:59:59.999999Z")),
     ("bad_received_at", f'{{"name": "call", "customer_id": "ada", "received_at": "later", {AT}}}'),
     ("bad_timestamp", event(at="2026-03-01T12:00:00+05:60")),
     ("bad_metadata", event("[]")),
@@ -206,3 +207,9 @@ def test_how_far_ahead_of_the_clock_events_may_be_is_a_setting() -> None:
     late = event(at="2026-03-09T00:00:00Z")
     assert read(late, future_limit_days=7).events.height == 1
     assert read(late, future_limit_days=6).rejected.height == 1
+
+
+def test_how_far_behind_the_clock_events_may_be_is_a_setting() -> None:
+    early = event(at="2026-02-28T00:00:00Z")
+    assert read(early, past_limit_days=2).events.height == 1
+    assert read(early, past_limit_days=1).rejected.height == 1

@@ -202,7 +202,7 @@ def test_lago_events_that_are_refused(fields: dict[str, object], explanation: st
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_seconds_since_1970_are_exact(seconds: str, instant: str, quote: str) -> None:
     record = lago_event().replace(str(SECONDS), f"{quote}{seconds}{quote}")
-    assert_rows(read(record).events.lazy(), f"timestamp\n{instant}")
+    assert_rows(read(record, past_limit_days=36500).events.lazy(), f"timestamp\n{instant}")
 
 
 @pytest.mark.parametrize("timestamp", ["1772366400000", "-1", "1.7723664e9", "true"])

@@ -71,6 +71,13 @@ class Settings(BaseModel):
     future_limit_days: int = Field(
         1, ge=0, le=36500, description="Events further ahead of the clock than this are rejected."
     )
+    past_limit_days: int = Field(
+        7300,
+        ge=0,
+        le=36500,
+        description="Events further behind the clock than this are rejected. Each day that has events has files of its "
+        "own, so that a wrong clock or a hostile sender could fill the disk with them.",
+    )
     dedupe_window_days: int | None = Field(
         None,
         ge=0,

@@ -44,7 +44,8 @@ def find_faults(fields: pl.DataFrame, settings: Settings, landed_at: datetime, *
 
     `is_changed` says that a file of this path was landed before with other content, perhaps with these very records.
     """
-    limit = pl.lit(landed_at + timedelta(days=settings.future_limit_days), dtype=INSTANT)
+    latest = pl.lit(landed_at + timedelta(days=settings.future_limit_days), dtype=INSTANT)
+    earliest = pl.lit(landed_at - timedelta(days=settings.past_limit_days), dtype=INSTANT)
     is_event = pl.col("void").is_null()
     is_missing_customer = pl.all_horizontal(
         map(_is_missing, ("customer_id", "external_customer_id", "subscription_id"))
@@ -59,7 +60,8 @@ def find_faults(fields: pl.DataFrame, settings: Settings, landed_at: datetime, *
         ("no_customer", is_missing_customer & is_event & pl.lit(settings.missing_customer == "reject"), pl.lit("")),
         ("no_timestamp", pl.col("timestamp").is_null() & ~pl.col("untimed"), pl.lit("")),
         ("bad_timestamp", ~_is_usable("occurred"), _quoted("timestamp")),
-        ("timestamp_in_future", pl.col("occurred") > limit, _quoted("timestamp")),
+        ("timestamp_in_future", pl.col("occurred") > latest, _quoted("timestamp")),
+        ("timestamp_too_old", pl.col("occurred") < earliest, _quoted("timestamp")),
         ("bad_received_at", ~_is_usable("received"), _quoted("received_at")),
     ]
     found = pl.coalesce(

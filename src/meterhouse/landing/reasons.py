@@ -27,6 +27,7 @@ Reason: TypeAlias = Literal[
     "no_timestamp",
     "bad_timestamp",
     "timestamp_in_future",
+    "timestamp_too_old",
     "bad_received_at",
     "bad_metadata",
     "number_out_of_range",
@@ -107,6 +108,10 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "timestamp_in_future": (
         "The timestamp {detail} is further ahead of the landing's clock than `future_limit_days` of meterhouse.yaml "
         "allows. Mend the sender's clock, or run `meterhouse land --retry-rejected` once its time has come."
+    ),
+    "timestamp_too_old": (
+        "The timestamp {detail} is further behind the landing's clock than `past_limit_days` of meterhouse.yaml "
+        "allows. Mend the sender's clock, or raise the limit and run `meterhouse land --retry-rejected`."
     ),
     "bad_received_at": (
         "The field received_at is {detail}. Expected ISO 8601 with date and time, as 2026-03-01T12:00:00Z, or no such "
