@@ -13,8 +13,8 @@ from polars.testing import assert_frame_equal
 
 from meterhouse.catalog.settings import Limits, Settings
 from meterhouse.landing import Batch, Identity, Origin, land_folder, read_records
-from meterhouse.landing.known import Known
-from meterhouse.landing.lines import as_lines
+from meterhouse.landing.formats.lines import as_lines
+from meterhouse.landing.json_text.known import Known
 from meterhouse.landing.take import take_with_care
 from meterhouse.tables import WAREHOUSE, empty, schema_of, verify
 from meterhouse.tables.properties import Held

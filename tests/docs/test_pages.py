@@ -12,7 +12,7 @@ from docs.examples import PAGES, ROOT, agrees, copy_samples, examples_of, run
 from meterhouse.catalog.project import Catalog
 from meterhouse.catalog.settings import Limits
 from meterhouse.landing import EXPLANATIONS
-from meterhouse.landing.shapes import read_lines
+from meterhouse.landing.shapes.fields import read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path

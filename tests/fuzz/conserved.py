@@ -10,10 +10,10 @@ from meterhouse.auditing.metadata import properties_of
 from meterhouse.catalog.settings import Limits, Settings
 from meterhouse.catalog.sources import Csv
 from meterhouse.landing import EXPLANATIONS, FileToLand, Origin, land_folder, read_batches
-from meterhouse.landing.delimited import Rows
-from meterhouse.landing.elements import Elements
-from meterhouse.landing.lines import BYTE_ORDER_MARK, Lines
-from meterhouse.landing.metadata import type_with_care
+from meterhouse.landing.formats.delimited import Rows
+from meterhouse.landing.formats.elements import Elements
+from meterhouse.landing.formats.lines import BYTE_ORDER_MARK, Lines
+from meterhouse.landing.properties.metadata import type_with_care
 from meterhouse.tables.properties import property_columns
 from tests.records import CLOCK, DyingStore, read_in_all_ways
 

@@ -193,7 +193,7 @@ lines = st.one_of(
 def _smallest_parts() -> Iterator[None]:
     """Let lines be halved down to one, so that each is read quickly if it can be."""
     with pytest.MonkeyPatch.context() as patched:
-        for module in ("envelopes", "typed"):
+        for module in ("shapes.envelopes", "properties.typed"):
             patched.setattr(f"meterhouse.landing.{module}.LEAST_ROWS", 1)
         yield
 

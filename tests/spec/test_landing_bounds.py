@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meterhouse.catalog.settings import Limits
-from meterhouse.landing.bounded import KEPT_BYTES, BoundedLines
-from meterhouse.landing.lines import Pieces
+from meterhouse.landing.formats.bounded import KEPT_BYTES, BoundedLines
+from meterhouse.landing.formats.lines import Pieces
 from tests.records import DyingStore, event, land
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def test_how_deep_and_how_many_properties_metadata_may_have_are_settings(tmp_pat
 def test_a_file_that_becomes_far_larger_when_it_is_inflated_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, compress: Callable[[bytes], bytes]
 ) -> None:
-    monkeypatch.setattr("meterhouse.landing.lines.HARMLESS_BYTES", 1 << 20)
+    monkeypatch.setattr("meterhouse.landing.formats.lines.HARMLESS_BYTES", 1 << 20)
     (tmp_path / name).write_bytes(compress(event(event_id="a").encode() + b"\n" * (20 << 20)))
     store = land(tmp_path)
     assert store.table("events")["event_id"].to_list() == ["a"]
@@ -125,7 +125,7 @@ def test_a_compressed_file_is_inflated_a_little_at_a_time(tmp_path: Path) -> Non
 
 
 def test_a_parquet_file_that_becomes_far_larger_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meterhouse.landing.lines.HARMLESS_BYTES", 1 << 20)
+    monkeypatch.setattr("meterhouse.landing.formats.lines.HARMLESS_BYTES", 1 << 20)
     texts = [f'{{"t": "{number}{"x" * 1_000_000}"}}' for number in range(10)]
     pl.DataFrame({"name": "call", "customer_id": "ada", "metadata": texts}).write_parquet(tmp_path / "e.parquet")
     assert _refused(land(tmp_path)) == [(0, "unreadable_file")]

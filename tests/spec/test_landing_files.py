@@ -19,7 +19,7 @@ from meterhouse.catalog.settings import Settings
 from meterhouse.catalog.sources import Source
 from meterhouse.errors import ProjectError
 from meterhouse.landing import FileToLand, Origin, land_folder, list_files, read_batches
-from meterhouse.landing.columns import read_rows
+from meterhouse.landing.formats.parquet import read_rows
 from tests.records import CLOCK, DyingStore, KilledError, event, land
 from tests.tables import assert_rows
 
@@ -393,8 +393,8 @@ def test_a_file_that_vanishes_while_it_is_read_is_a_problem(tmp_path: Path, monk
 @pytest.mark.parametrize("name", ["e.jsonl", "e.parquet"])
 def test_large_records_are_read_fewer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr("meterhouse.landing.read.CHUNK_BYTES", 1000)
-    monkeypatch.setattr("meterhouse.landing.lines.PIECE_BYTES", 100)
-    monkeypatch.setattr("meterhouse.landing.lines.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("meterhouse.landing.formats.lines.PIECE_BYTES", 100)
+    monkeypatch.setattr("meterhouse.landing.formats.lines.BLOCK_BYTES", 1000)
     metadata = [f'{{"t": "{"x" * 300}{number}"}}' for number in range(10)]
     if name == "e.jsonl":
         (tmp_path / name).write_text("\n".join(event(text, event_id=str(at)) for at, text in enumerate(metadata)))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meterhouse.catalog.settings import Limits
-from meterhouse.landing.elements import Elements
+from meterhouse.landing.formats.elements import Elements
 from tests.records import event, land
 
 ONE, TWO, THREE = (event(event_id=event_id) for event_id in "123")
@@ -103,6 +103,6 @@ def test_wherever_a_file_is_cut_into_pieces_its_elements_are_the_same(
     path = tmp_path_factory.mktemp("pieces") / "e.json"
     path.write_text(json.dumps(values, ensure_ascii=False, indent=1 if indented else None), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("meterhouse.landing.lines.PIECE_BYTES", size)
-        patch.setattr("meterhouse.landing.elements.AHEAD_BYTES", 20)
+        patch.setattr("meterhouse.landing.formats.lines.PIECE_BYTES", size)
+        patch.setattr("meterhouse.landing.formats.elements.AHEAD_BYTES", 20)
         assert [json.loads(element) for _, element in Elements(path, Limits())] == values

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from meterhouse.landing.peers import SHAPES, marks
+from meterhouse.landing.shapes.peers import SHAPES, marks
 from tests.records import read
 from tests.tables import assert_rows
 

@@ -156,8 +156,8 @@ def test_nested_properties_are_read_from_the_metadata(tmp_path: Path) -> None:
 def test_properties_of_a_batch_that_has_very_many_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: int
 ) -> None:
-    monkeypatch.setattr("meterhouse.landing.rare.MOST_CELLS", cells)
-    monkeypatch.setattr("meterhouse.landing.typed.MOST_NAMES", 3)
+    monkeypatch.setattr("meterhouse.landing.properties.rare.MOST_CELLS", cells)
+    monkeypatch.setattr("meterhouse.landing.properties.typed.MOST_NAMES", 3)
     _write(tmp_path, "a", {"a": 1, "b": "x"}, {"c": True, "a": 2}, {"b": 3}, {}, {"d": {"a": 4}}, {"B": "y", "a": 5})
     store = land(tmp_path, limits=Limits(max_property_columns=5))
     assert_rows(
@@ -178,7 +178,7 @@ def test_properties_of_a_batch_that_has_very_many_are_the_same(
 def test_twenty_thousand_properties_make_no_twenty_thousand_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meterhouse.landing.rare.MOST_CELLS", 1 << 20)
+    monkeypatch.setattr("meterhouse.landing.properties.rare.MOST_CELLS", 1 << 20)
     _write(tmp_path, "a", *({f"p{row}": row, f"q{row}": "x", "n": 1} for row in range(10_000)))
     store = land(tmp_path, batch_rows=100_000)
     assert len(_typed(store)) == 500

@@ -7,10 +7,10 @@ from meterhouse.landing.duplicates import Settled, settle
 from meterhouse.landing.files import FileToLand, Identity, LandingZone, Problem, hash_file, list_files, look_at
 from meterhouse.landing.keep import EventStore
 from meterhouse.landing.land import LandingReport, land_folder
+from meterhouse.landing.properties.untyped import with_untyped
 from meterhouse.landing.read import read_batches, read_records
 from meterhouse.landing.reasons import EXPLANATIONS, Reason
 from meterhouse.landing.retry import RejectStore, RetryReport, retry_rejected
-from meterhouse.landing.untyped import with_untyped
 
 __all__ = [
     "EXPLANATIONS",

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import pyarrow as pa
 
-from meterhouse.landing.reasons import Fault
-from meterhouse.landing.shapes import Faults
+from meterhouse.landing.reasons import Fault, Faults
 from meterhouse.tables.columns import INSTANT
 
 if TYPE_CHECKING:

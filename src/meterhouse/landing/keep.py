@@ -11,7 +11,7 @@ import polars as pl
 from meterhouse.landing.batch import Batch
 from meterhouse.landing.duplicates import KEY, PLACE, settle
 from meterhouse.landing.files import Identity
-from meterhouse.landing.rare import SentProperties
+from meterhouse.landing.properties.rare import SentProperties
 from meterhouse.landing.voids import newly_voided
 from meterhouse.tables import Events, schema_of
 from meterhouse.tables.columns import INSTANT

@@ -13,8 +13,8 @@ import polars as pl
 from meterhouse.catalog.settings import Settings
 from meterhouse.landing.batch import Batch, Origin, refused_file, together
 from meterhouse.landing.files import FileToLand, Identity, Look, Problem, identify, list_files, look_at
+from meterhouse.landing.json_text.known import Known
 from meterhouse.landing.keep import EventStore, Keeper
-from meterhouse.landing.known import Known
 from meterhouse.landing.read import CHUNK_ROWS, read_batches
 from meterhouse.landing.reasons import Fault
 from meterhouse.tables import LandedFiles, empty, schema_of

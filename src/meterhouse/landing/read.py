@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from meterhouse.landing.batch import Batch, Origin, refused_file
-from meterhouse.landing.columns import cut, find_too_large, read_rows, wrong_columns
-from meterhouse.landing.delimited import Row, Rows, read_cells
-from meterhouse.landing.elements import Elements
 from meterhouse.landing.files import CSV, JSON, PARQUET, FileToLand
-from meterhouse.landing.known import Known
-from meterhouse.landing.layout import Layout, lay_out
-from meterhouse.landing.lines import Damage, Lines, as_lines, refuse_bomb
+from meterhouse.landing.formats.delimited import Row, Rows, read_cells
+from meterhouse.landing.formats.elements import Elements
+from meterhouse.landing.formats.layout import Layout, lay_out
+from meterhouse.landing.formats.lines import Damage, Lines, as_lines, refuse_bomb
+from meterhouse.landing.formats.parquet import cut, find_too_large, read_rows, wrong_columns
+from meterhouse.landing.json_text.known import Known
 from meterhouse.landing.reasons import Fault
 from meterhouse.landing.take import take_fields, take_lines
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
+import polars as pl
+
 if TYPE_CHECKING:
     from meterhouse.catalog.settings import Limits
 
@@ -137,6 +139,21 @@ class Fault(NamedTuple):
     def explanation(self) -> str:
         """What was wrong, what was expected and how to mend it."""
         return EXPLANATIONS[self.reason].format(detail=self.detail)
+
+
+class Faults(dict[int, Fault]):
+    """The first fault of each record that has one, by its place in the frame."""
+
+    def frame(self) -> pl.DataFrame:
+        """Place, reason and explanation as columns."""
+        return pl.DataFrame(
+            {
+                "place": list(self),
+                "reason": [fault.reason for fault in self.values()],
+                "explanation": [fault.explanation() for fault in self.values()],
+            },
+            schema={"place": pl.UInt32(), "reason": pl.String(), "explanation": pl.String()},
+        )
 
 
 TOO_DEEP: Final = Fault("bad_metadata", "it is nested deeper than `max_record_depth` of meterhouse.yaml allows")

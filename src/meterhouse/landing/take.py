@@ -13,12 +13,12 @@ import polars as pl
 
 from meterhouse.landing.batch import Batch, Origin, rejected_rows
 from meterhouse.landing.checks import find_faults, with_instants
-from meterhouse.landing.envelopes import read_envelopes
-from meterhouse.landing.known import Known
-from meterhouse.landing.rare import RARE
-from meterhouse.landing.reasons import too_large
-from meterhouse.landing.shapes import Faults, one_shape, read_lines
-from meterhouse.landing.typed import type_metadata
+from meterhouse.landing.json_text.known import Known
+from meterhouse.landing.properties.rare import RARE
+from meterhouse.landing.properties.typed import type_metadata
+from meterhouse.landing.reasons import Faults, too_large
+from meterhouse.landing.shapes.envelopes import read_envelopes
+from meterhouse.landing.shapes.fields import one_shape, read_lines
 from meterhouse.tables import Events, RejectedEvents, Voids, conform, empty, schema_of
 from meterhouse.tables.columns import INSTANT
 from meterhouse.tables.properties import property_of

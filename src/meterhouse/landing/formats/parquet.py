@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 
 from meterhouse.catalog.settings import Limits
 from meterhouse.catalog.sources import UNTOLD, Source
-from meterhouse.landing.bounded import KEPT_BYTES
-from meterhouse.landing.layout import Layout, PropertyColumn, lay_out
-from meterhouse.landing.peers import OBJECT_FIELDS, SCALAR_FIELDS
-from meterhouse.landing.reasons import Fault, Reason, too_large
-from meterhouse.landing.shapes import Faults, with_objects
-from meterhouse.landing.values import has_json, is_text, json_of, members, typed_json, with_members
+from meterhouse.landing.formats.bounded import KEPT_BYTES
+from meterhouse.landing.formats.layout import Layout, PropertyColumn, lay_out
+from meterhouse.landing.json_text.spell import has_json, is_text, json_of, members, typed_json, with_members
+from meterhouse.landing.reasons import Fault, Faults, Reason, too_large
+from meterhouse.landing.shapes.fields import with_objects
+from meterhouse.landing.shapes.peers import OBJECT_FIELDS, SCALAR_FIELDS
 
 INSTANTS: Final[dict[str, Reason]] = {
     "timestamp": "bad_timestamp",

@@ -18,8 +18,7 @@ import msgspec
 import polars as pl
 
 from meterhouse.catalog.settings import Limits
-from meterhouse.landing.reasons import TOO_DEEP, Fault
-from meterhouse.landing.shapes import Faults
+from meterhouse.landing.reasons import TOO_DEEP, Fault, Faults
 from meterhouse.tables.columns import QUANTITY
 from meterhouse.tables.properties import TYPES, Kind
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meterhouse.catalog.settings import Limits
-from meterhouse.landing.json_texts import LEAST_ROWS, halves, has_extreme_number, is_parsable, parse
-from meterhouse.landing.known import LONG_NUMBER, NUMBER, Known
-from meterhouse.landing.metadata import LIMIT, type_with_care
-from meterhouse.landing.rare import side_by_side
-from meterhouse.landing.shapes import Faults
+from meterhouse.landing.json_text.known import LONG_NUMBER, NUMBER, Known
+from meterhouse.landing.json_text.parse import LEAST_ROWS, halves, has_extreme_number, is_parsable, parse
+from meterhouse.landing.properties.metadata import LIMIT, type_with_care
+from meterhouse.landing.properties.rare import side_by_side
+from meterhouse.landing.reasons import Faults
 from meterhouse.tables.columns import QUANTITY
 from meterhouse.tables.properties import TYPES, Kind, column_of
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from meterhouse.catalog.sources import UNTOLD, PropertyType, Source
-from meterhouse.landing.peers import OBJECT_FIELDS, VOID, shape_named
 from meterhouse.landing.reasons import Fault
-from meterhouse.landing.shapes import FIELDS
+from meterhouse.landing.shapes.fields import FIELDS
+from meterhouse.landing.shapes.peers import OBJECT_FIELDS, VOID, shape_named
 
 
 @dataclass(frozen=True)

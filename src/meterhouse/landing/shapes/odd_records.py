@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from meterhouse.landing.peers import CLOUD_EVENTS
+from meterhouse.landing.shapes.peers import CLOUD_EVENTS
 
 EXTENSION: Final = re.compile(r"[a-z0-9]+")
 """Names that CloudEvents lets senders add. What is to be billed stands in `data`; what is added is not stored."""

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import polars as pl
 
-from meterhouse.landing.bounded import KEPT_BYTES
-from meterhouse.landing.layout import Layout
-from meterhouse.landing.lines import PIECE_BYTES, Damage, Pieces
-from meterhouse.landing.reasons import Fault, too_large
-from meterhouse.landing.shapes import Faults, with_objects
-from meterhouse.landing.values import typed_json
+from meterhouse.landing.formats.bounded import KEPT_BYTES
+from meterhouse.landing.formats.layout import Layout
+from meterhouse.landing.formats.lines import PIECE_BYTES, Damage, Pieces
+from meterhouse.landing.json_text.spell import typed_json
+from meterhouse.landing.reasons import Fault, Faults, too_large
+from meterhouse.landing.shapes.fields import with_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

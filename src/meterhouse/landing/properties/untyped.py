@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from meterhouse.landing.metadata import type_with_care
+from meterhouse.landing.properties.metadata import type_with_care
 from meterhouse.tables.properties import TYPES, PropertyNames
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Lines of JSON to the fields of records, many at once; the metadata is cut out as the text that it is.
 
-Only what is surely read as `shapes.read_lines` reads it is taken; the rest is left to that.
+Only what is surely read as `fields.read_lines` reads it is taken; the rest is left to that.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
-from meterhouse.landing.json_texts import LEAST_ROWS, halves, is_parsable, parse
-from meterhouse.landing.known import Known
-from meterhouse.landing.peers import OBJECT_FIELDS
-from meterhouse.landing.shapes import FIELDS
+from meterhouse.landing.json_text.known import Known
+from meterhouse.landing.json_text.parse import LEAST_ROWS, halves, is_parsable, parse
+from meterhouse.landing.shapes.fields import FIELDS
+from meterhouse.landing.shapes.peers import OBJECT_FIELDS
 
 _SCHEMA: Final = pa.schema([(field, pa.struct([]) if field in OBJECT_FIELDS else pa.string()) for field in FIELDS])
 

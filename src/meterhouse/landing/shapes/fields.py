@@ -13,9 +13,11 @@ import msgspec
 import polars as pl
 
 from meterhouse.catalog.sources import UNTOLD, Source
-from meterhouse.landing.clocks import in_utc
-from meterhouse.landing.odd_records import plain_event
-from meterhouse.landing.peers import (
+from meterhouse.landing.json_text.spell import members, with_members
+from meterhouse.landing.reasons import TOO_DEEP, Fault, Faults
+from meterhouse.landing.shapes.clocks import in_utc
+from meterhouse.landing.shapes.odd_records import plain_event
+from meterhouse.landing.shapes.peers import (
     AMOUNT,
     CLOUD_EVENTS,
     LAGO,
@@ -31,8 +33,6 @@ from meterhouse.landing.peers import (
     marks,
     shape_named,
 )
-from meterhouse.landing.reasons import TOO_DEEP, Fault
-from meterhouse.landing.values import members, with_members
 from meterhouse.tables.columns import INSTANT
 
 _NULL: Final = msgspec.Raw(b"null")
@@ -67,21 +67,6 @@ class _Payload(msgspec.Struct):
 
 
 _decode_payload: Final = msgspec.json.Decoder(_Payload).decode
-
-
-class Faults(dict[int, Fault]):
-    """The first fault of each record that has one, by its place in the frame."""
-
-    def frame(self) -> pl.DataFrame:
-        """Place, reason and explanation as columns."""
-        return pl.DataFrame(
-            {
-                "place": list(self),
-                "reason": [fault.reason for fault in self.values()],
-                "explanation": [fault.explanation() for fault in self.values()],
-            },
-            schema={"place": pl.UInt32(), "reason": pl.String(), "explanation": pl.String()},
-        )
 
 
 def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
-from meterhouse.landing.bounded import KEPT_BYTES
-from meterhouse.landing.lines import BYTE_ORDER_MARK, Damage, Pieces
+from meterhouse.landing.formats.bounded import KEPT_BYTES
+from meterhouse.landing.formats.lines import BYTE_ORDER_MARK, Damage, Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

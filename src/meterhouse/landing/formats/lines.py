@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import zstandard
 
-from meterhouse.landing.bounded import SPACE, BoundedLines
+from meterhouse.landing.formats.bounded import SPACE, BoundedLines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,0 +1,1 @@
+"""JSON as text: parsed many at once, and spelled exactly."""

@@ -1,0 +1,1 @@
+"""Metadata to typed properties (rule 1.7)."""
