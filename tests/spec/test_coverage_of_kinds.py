@@ -86,6 +86,12 @@ refusal     | number_out_of_range              | landing_records | a_record_that
 refusal     | bad_utf8                         | landing_files   | bytes_that_are_not_utf8_are_shown
 refusal     | unknown_columns                  | landing_files   | a_parquet_file_with_other_columns_is_refused_as_a_whole
 refusal     | unreadable_file                  | landing_files   | a_damaged_file_is_reported_and_what_could_be_read_is_landed
+refusal     | no_voided_event                  | landing_records | a_record_that_cannot_be_used_is_kept_with_its_reason
+refusal     | timestamp_too_old                | landing_records | a_record_that_cannot_be_used_is_kept_with_its_reason
+refusal     | bad_csv                          | landing_csv     | a_row_that_is_not_as_the_first_line_has_it_is_refused_alone
+refusal     | record_too_large                 | landing_bounds  | of_a_record_that_is_too_large_the_refusal_holds_the_first_bytes
+refusal     | too_many_properties              | landing_bounds  | how_deep_and_how_many_properties_metadata_may_have_are_settings
+refusal     | file_changed                     | landing_files   | a_file_that_changes_when_some_of_it_is_stored_is_noted_as_one_that_broke_off
 refusal     | no_id_in_changed_file            | landing_files   | records_without_ids_of_a_file_that_changed_are_refused_since_they_may_count_already
 entry       | granted used forfeited           | credits         | unused_units_are_forfeited_at_the_end_of_the_cycle
 entry       | rolled_over                      | credits         | unused_units_with_rollover_are_granted_again_in_the_next_cycle

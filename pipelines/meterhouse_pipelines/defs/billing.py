@@ -44,6 +44,7 @@ _PRICES: Final = ["products", "fixed_prices", "metered_prices", "tiers"]
     specs=[
         table_spec("billing_periods", _GROUP, ["subscriptions"], daily=True),
         table_spec("usage", _GROUP, ["billing_periods", "meters", "usage_daily"], daily=True),
+        table_spec("usage_by_group", _GROUP, ["billing_periods", "meters", "usage_daily"], daily=True),
         table_spec("credit_ledger", _GROUP, ["usage", "benefits"], daily=True),
         table_spec("rated_lines", _GROUP, ["usage", "credit_ledger", *_PRICES], daily=True),
         table_spec("invoice_lines", _GROUP, ["rated_lines", "credit_ledger"], daily=True),
@@ -84,6 +85,7 @@ def _report_days(context: dg.AssetExecutionContext, keys: list[date], warehouse:
     ends = {
         "billing_periods": (warehouse.scan("billing_periods"), "period_end"),
         "usage": (warehouse.scan("usage"), "period_end"),
+        "usage_by_group": (warehouse.scan("usage_by_group"), "period_end"),
         "credit_ledger": (warehouse.scan("credit_ledger"), "period_end"),
         "rated_lines": (warehouse.scan("rated_lines").join(invoices, on="invoice_id"), "issued_at"),
         "invoice_lines": (warehouse.scan("invoice_lines").join(invoices, on="invoice_id"), "issued_at"),

@@ -22,6 +22,7 @@ from meterhouse_pipelines.resources import ProjectFolder
 
 _DEFINITIONS = (
     "meters",
+    "meter_versions",
     "products",
     "fixed_prices",
     "metered_prices",
