@@ -58,17 +58,18 @@ from meterhouse.tables.facts import (
 
 
 class Stored(NamedTuple):
-    """How a table is kept."""
+    """How a table is kept. One that `has_many_rows` may have no rules but those of its columns and its key."""
 
     table: type[dy.Schema]
     partition: str | None = None
     append_only: bool = False
     grows_columns: bool = False
+    has_many_rows: bool = False
 
 
 WAREHOUSE: Final[dict[str, Stored]] = {
     "landed_files": Stored(LandedFiles, append_only=True),
-    "events": Stored(Events, "date", grows_columns=True),
+    "events": Stored(Events, "date", grows_columns=True, has_many_rows=True),
     "untyped_properties": Stored(UntypedProperties, append_only=True),
     "rejected_events": Stored(RejectedEvents, "landed_on"),
     "event_duplicates": Stored(EventDuplicates, "landed_on"),
@@ -88,7 +89,7 @@ WAREHOUSE: Final[dict[str, Stored]] = {
     "tiers": Stored(Tiers),
     "benefits": Stored(Benefits),
     "billing_periods": Stored(BillingPeriods),
-    "usage_daily": Stored(UsageDaily, "date"),
+    "usage_daily": Stored(UsageDaily, "date", has_many_rows=True),
     "sent_ids": Stored(SentIds, "date"),
     "usage": Stored(Usage),
     "usage_by_group": Stored(UsageByGroup),

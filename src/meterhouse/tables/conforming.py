@@ -46,11 +46,14 @@ def verify_many(frame: pl.DataFrame, table: type[dy.Schema]) -> pl.DataFrame:
 
     Only where a look at the columns as a whole finds something is every row judged.
     """
+    conform(frame.lazy(), table).collect_schema()
     columns = table.columns()
     required = [name for name, column in columns.items() if not column.nullable]
     bounded = {name: column.min for name, column in columns.items() if isinstance(column, dy.Int64)}
+    lists = [name for name, column in columns.items() if isinstance(column, dy.List)]
+    items = [pl.col(name).explode(empty_as_null=False, keep_nulls=False) for name in lists]
     looks = frame.select(
-        nulls=pl.sum_horizontal(pl.col(required).null_count()),
+        nulls=pl.sum_horizontal(pl.col(required).null_count(), *(held.null_count() for held in items)),
         # Two keys may share a hash, but one key never has two.
         keys=pl.struct(table.primary_key()).hash().n_unique(),
         below=pl.any_horizontal(pl.col(name).min() < bound for name, bound in bounded.items()),
