@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import polars as pl
 
@@ -72,22 +73,21 @@ def land_folder(
     hashed, identities = store.identities(), dict[str, Identity]()
     seen, used_paths = set(before["file_id"]), set(before.filter(pl.col("events") > 0)["path"])
     problems = list(zone.problems)
-    gathered = _Gathered(store, landed_at, settings.limits.max_property_columns, problems)
     seen_before = repeated = 0
-    for file in zone.files:
-        on_file(file)
-        identity = _identify(file, hashed.get(file.name), problems)
-        if identity is None:
-            continue
-        identities[file.name] = identity
-        if identity.file_id in seen:
-            seen_before += 1
-        elif gathered.has(identity.file_id):
-            repeated += 1
-        else:
-            origin = Origin(identity.file_id, file.name, settings, landed_at, is_changed=file.name in used_paths)
-            gathered.read(file, identity.look, origin, batch_rows)
-    gathered.append()
+    with _Gathered(store, landed_at, settings.limits.max_property_columns, problems) as gathered:
+        for file in zone.files:
+            on_file(file)
+            identity = _identify(file, hashed.get(file.name), problems)
+            if identity is None:
+                continue
+            identities[file.name] = identity
+            if identity.file_id in seen:
+                seen_before += 1
+            elif gathered.has(identity.file_id):
+                repeated += 1
+            else:
+                origin = Origin(identity.file_id, file.name, settings, landed_at, is_changed=file.name in used_paths)
+                gathered.read(file, identity.look, origin, batch_rows)
     if identities != hashed:
         store.note_identities(identities)
     return LandingReport(gathered.landed(), seen_before, tuple(problems), repeated)
@@ -116,7 +116,7 @@ class _Reading:
     origin: Origin
     counts: dict[str, int]
     is_stored: bool = False
-    """Whether some of its rows are stored."""
+    """Whether some of its rows are stored, or handed over to be."""
     is_ended: bool = False
 
     def has_changed(self) -> bool:
@@ -130,7 +130,10 @@ class _Reading:
 
 
 class _Gathered:
-    """Batches that are appended together, and what is counted of each file."""
+    """Batches that are appended together, and what is counted of each file.
+
+    One thread stores them, in their order, while the next are read. Leaving the context waits for it.
+    """
 
     def __init__(self, store: EventStore, landed_at: datetime, most_columns: int, problems: list[Problem]) -> None:
         self._store = store
@@ -144,6 +147,18 @@ class _Gathered:
         self._readings: dict[str, _Reading] = {}
         self._read: set[str] = set()
         self._landed = [empty(LandedFiles).collect()]
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="storing")
+        self._stored: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Append what is left, but where reading broke off; what was handed over is stored to its end."""
+        with self._thread:
+            if kind is None:
+                self.append()
+                self._wait()
 
     def has(self, file_id: str) -> bool:
         """Whether this landing has read a file with this content."""
@@ -168,23 +183,18 @@ class _Gathered:
         reading.is_ended = True
 
     def append(self) -> None:
-        """Append what waits, then note the files that were read to their end."""
-        # Also those of which nothing waits: one that was cut shorter would be noted as landed to its end.
+        """Hand over what waits, once all that was handed over before is stored; so at most one batch waits."""
+        self._wait()
+        # Also files of which nothing waits: one that was cut shorter would be noted as landed to its end.
         for reading in list(self._readings.values()):
             if reading.has_changed():
                 self._leave(reading)
         for reading, batch in self._batches:
             reading.counts["records"] += batch.records
             reading.counts["rounded_numbers"] += batch.rounded_numbers
-        if self._batches:
-            self._keep(together(batch for _, batch in self._batches))
-        for reading, _ in self._batches:
             reading.is_stored = True
         ended = [reading for reading in self._readings.values() if reading.is_ended]
-        if ended:
-            rows = pl.DataFrame([reading.row() for reading in ended], schema=schema_of(LandedFiles))
-            self._store.append("landed_files", rows)
-            self._landed.append(rows)
+        self._stored = self._thread.submit(self._store_all, self._batches, ended)
         for reading in ended:
             del self._readings[reading.origin.file_id]
         self._batches = []
@@ -215,7 +225,18 @@ class _Gathered:
             self._read.remove(reading.origin.file_id)
             self._problems.append(Problem(reading.file.name, STILL_WRITTEN))
 
-    def _keep(self, batch: Batch) -> None:
-        for kind, rows in self._keeper.keep(batch).items():
+    def _wait(self) -> None:
+        if self._stored is not None:
+            self._stored.result()
+
+    def _store_all(self, batches: list[tuple[_Reading, Batch]], ended: list[_Reading]) -> None:
+        """Append batches, then note the files that were read to their end."""
+        readings = {reading.origin.file_id: reading for reading, _ in batches}
+        kept = self._keeper.keep(together(batch for _, batch in batches)) if batches else {}
+        for kind, rows in kept.items():
             for file_id, count in rows.group_by("file_id").len().iter_rows():
-                self._readings[file_id].counts[kind] += count
+                readings[file_id].counts[kind] += count
+        if ended:
+            noted = pl.DataFrame([reading.row() for reading in ended], schema=schema_of(LandedFiles))
+            self._store.append("landed_files", noted)
+            self._landed.append(noted)
