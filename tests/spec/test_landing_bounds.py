@@ -78,6 +78,7 @@ CSV = "event_id,name,customer_id,timestamp,metadata\na,call,ada,2026-03-01T12:00
         ("e.json", f"[{event(event_id='a')}, {event(json.dumps({'t': 'x' * 3_000_000}))}]", "unreadable_file"),
         ("e.csv", f"{CSV}{'x' * 3_000_000}", "unreadable_file"),
         ("e.csv", f"{CSV},,,,{'x' * 3_000}", "record_too_large"),
+        ("e.csv", f"{CSV},,,,{'é' * 1_500}", "record_too_large"),
     ],
 )
 def test_what_is_too_large_to_find_its_end_ends_the_file(tmp_path: Path, name: str, content: str, reason: str) -> None:

@@ -118,6 +118,7 @@ REFUSED: list[tuple[Reason, str]] = [
     ("bad_timestamp", event(at="2026-02-30T12:00:00Z")),
     ("bad_timestamp", event(at="2026-03-01T12:00:60Z")),
     ("bad_timestamp", event(at="2026-03-01T24:00:01Z")),
+    ("bad_timestamp", event(at="2026-03-01T24:00:00Z")),
     ("bad_timestamp", event(at="0000-03-01T12:00:00Z")),
     ("bad_timestamp", event(at="0001-01-01T00:00:00+05:00")),
     ("timestamp_in_future", event(at="2026-03-03T00:00:00.000001Z")),

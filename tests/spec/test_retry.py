@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from meterhouse.catalog.settings import Settings
-from meterhouse.landing import RetryReport, land_folder, retry_rejected
+from meterhouse.landing import RetryReport, land_folder, look_at, retry_rejected
 from tests.records import CLOCK, DyingStore, KilledError, event
 from tests.tables import assert_rows
 
@@ -122,6 +122,27 @@ def test_rows_of_tables_are_read_from_their_file_wherever_it_lies(tmp_path: Path
     assert (report.outcomes, +report.missing) == ({"event": 1}, {"two.csv": 1})
     (tmp_path / ".two.csv").rename(tmp_path / "two.csv")
     assert _retry(tmp_path, store, future_limit_days=30).outcomes == {"duplicate": 1}
+
+
+def test_files_that_vanish_or_cannot_be_opened_do_not_stop_a_retry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = "1,call,ada,2026-03-05T12:00:00Z"
+    (tmp_path / "e.csv").write_text(f"event_id,name,customer_id,timestamp\n{row}")
+    (tmp_path / "e.jsonl").write_text(LATER)
+    store = DyingStore()
+    _land(tmp_path, store)
+
+    def refuse(_path: Path) -> str:
+        raise PermissionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("meterhouse.landing.files.hash_file", refuse)
+        (tmp_path / "link.jsonl").symlink_to(tmp_path / "e.jsonl")
+        patched.setattr("meterhouse.landing.retry.look_at", lambda path: None if path.is_symlink() else look_at(path))
+        report = _retry(tmp_path, store, future_limit_days=30)
+    assert (report.outcomes, report.missing) == ({"event": 1}, {"e.csv": 1, "e.jsonl": 0})
+    assert _retry(tmp_path, store, future_limit_days=30).outcomes == {"event": 1}
 
 
 def test_a_file_with_unknown_columns_is_read_once_settings_say_what_they_hold(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ USUAL_INSTANT: Final = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,9})?(Z|[+-
 """Instants that Polars reads as Python does, and much faster. Seconds of 60 are left to Python, which refuses them."""
 
 
-NO_OFFSET: Final = re.compile(r"[+-]\d\d:?[6-9]\d$")
-"""An offset of 60 minutes and more is a slip of the pen; some versions of Python take it for hours."""
+SLIP: Final = re.compile(r"[T ]24|[+-]\d\d:?[6-9]\d$")
+"""An hour of 24, or an offset of 60 minutes and more. Some versions of Python take them for another time."""
 
 
 def with_instants(fields: pl.DataFrame, landed_at: datetime) -> pl.DataFrame:
@@ -110,7 +110,7 @@ def _instants(sent: pl.Series) -> pl.Series:
 
 def _instant(text: str) -> datetime | None:
     """Read any ISO 8601 date with a time. A date alone is no instant: which hours it means depends on where one is."""
-    if len(text) <= len("2026-03-01") or NO_OFFSET.search(text):
+    if len(text) <= len("2026-03-01") or SLIP.search(text):
         return None
     try:
         read = datetime.fromisoformat(text.strip())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -109,14 +110,17 @@ class _Files:
     def __init__(self, files: tuple[FileToLand, ...]) -> None:
         self._by_size: dict[int, list[FileToLand]] = defaultdict(list)
         for file in files:
-            self._by_size[file.path.stat().st_size].append(file)
+            look = look_at(file.path)
+            if look is not None:
+                self._by_size[look.bytes].append(file)
 
     def find(self, file_id: str, size: int) -> tuple[FileToLand, Identity] | None:
-        """The file with these bytes."""
+        """The file with these bytes; None where it is not there, or cannot be opened."""
         for file in self._by_size[size]:
-            identity = identify(file.path)
-            if identity is not None and identity.file_id == file_id:
-                return file, identity
+            with suppress(OSError):
+                identity = identify(file.path)
+                if identity is not None and identity.file_id == file_id:
+                    return file, identity
         return None
 
 

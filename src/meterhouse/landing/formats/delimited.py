@@ -72,8 +72,8 @@ class Rows:
         if not self.columns:
             return
         for row in self._rows:
-            if len(row.text) > self._limits.max_record_bytes:
-                yield row._replace(text=row.text[:KEPT_BYTES], cells=too_large(len(row.text), self._limits))
+            if (size := _bytes_of(row.text)) > self._limits.max_record_bytes:
+                yield row._replace(text=row.text[:KEPT_BYTES], cells=too_large(size, self._limits))
             elif isinstance(row.cells, list) and len(row.cells) != len(self.columns):
                 found = f"it has {len(row.cells)} values, expected {len(self.columns)}"
                 yield row._replace(cells=Fault("bad_csv", found))
@@ -186,6 +186,10 @@ def _checked(row: Row) -> Row:
     except UnicodeEncodeError:
         return Row(row.line, _shown(row.text), Fault("bad_utf8", "some of its bytes are no characters"))
     return row
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _shown(text: str) -> str:
