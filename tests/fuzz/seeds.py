@@ -48,13 +48,13 @@ _CSV: Final = (
     b"name,customer_id,timestamp,n\ncall,ada,2026-03-01T12:00:00Z,0.5\n",
 )
 
-_LINES: Final = tuple(_OWN + b', "metadata": ' + text + b"}" for text in METADATA) + SHAPES
+LINES: Final = tuple(_OWN + b', "metadata": ' + text + b"}" for text in METADATA) + SHAPES
 
 SEEDS: Final = (
-    *_LINES,
-    b"\n\n".join(_LINES),
-    b"[" + b",\n".join(_LINES) + b"]",
-    b"\xef\xbb\xbf" + _LINES[0] + b"\r\n\xff\xfe\n" + _LINES[0][:40],
+    *LINES,
+    b"\n\n".join(LINES),
+    b"[" + b",\n".join(LINES) + b"]",
+    b"\xef\xbb\xbf" + LINES[0] + b"\r\n\xff\xfe\n" + LINES[0][:40],
     *_CSV,
 )
 
@@ -65,5 +65,6 @@ TOKENS: Final = (
     *(b"{", b"}", b"[", b"]", b", ", b": ", b"\n", b"\r\n", b'"', b'""', b"\\u0000", b"\\ud800", b"\\ud83d\\ude00"),
     *(b"null", b"true", b"false", b"NaN", b"-Infinity", b"1e400", b"1e-400", b"-0.0", b"0.0000000000005", b"9" * 20),
     *(b"\xef\xbb\xbf", b"\xff", b"\xc3\xa9", b"\xe2\x80\xa8", b"\xc2\x85", b"\x00", b"\x0b", b"\x0c", b"\x1f"),
+    *(b"\\u0031", b"\\u0065", b'\\"', b"\\\\", b"{\t}", b": null", b"1e206", b"0.30000000000000004", b"1e26", b'"1.5"'),
     *(b"2026-03-01T12:00:00Z", b"9999-12-31T23:59:59Z", b"+05:60", b'{"a": {"b": 1}}', b"[[[[[[[[[[[["),
 )
