@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import atheris
 
 with atheris.instrument_imports(include=["meterhouse.landing", "meterhouse.tables.properties"]):
-    from meterhouse.landing import envelopes, typed
     from meterhouse.landing.files import EXTENSIONS
+    from meterhouse.landing.properties import typed
+    from meterhouse.landing.shapes import envelopes
     from tests.fuzz.conserved import check_landing, check_parts, check_reading
     from tests.fuzz.seeds import LINES, METADATA, SEEDS, TOKENS
     from tests.records import event, read_in_all_ways

@@ -21,6 +21,7 @@ from meterhouse.landing.formats.elements import Elements
 from meterhouse.landing.formats.layout import Layout, lay_out
 from meterhouse.landing.formats.lines import Damage, Lines, as_lines, refuse_bomb
 from meterhouse.landing.formats.parquet import cut, find_too_large, read_rows, wrong_columns
+from meterhouse.landing.formats.shared_texts import BUFFER_BYTES, Sizes, sizes_of, written_out
 from meterhouse.landing.json_text.known import Known
 from meterhouse.landing.reasons import Fault
 from meterhouse.landing.take import take_fields, take_lines
@@ -31,11 +32,8 @@ CHUNK_ROWS: Final = 50_000
 CHUNK_BYTES: Final = 32 << 20
 """Text held as Python objects at once, which takes about ten times as much memory."""
 
-PIECE_ROWS: Final = 1000
+PIECE_ROWS: Final = 64
 """Rows that are read at once of a Parquet file, before it is known how large they are."""
-
-BUFFER_BYTES: Final = 1 << 20
-"""Read at once of each column of a Parquet file; without it a whole row group is held."""
 
 THREADS: Final = min(4, os.cpu_count() or 1)
 """Parts of a file that are read at once; one more waits to be taken. All of them take memory."""
@@ -145,10 +143,12 @@ class _Reader:
     def _pieces(self) -> Iterator[pa.RecordBatch]:
         try:
             with pq.ParquetFile(self._path, buffer_size=BUFFER_BYTES, pre_buffer=False) as opened:
-                refuse_bomb(self._path, _inflated(opened.metadata), self._origin.settings.limits.max_inflation)
                 self.fault = wrong_columns(opened.schema_arrow, self._origin.source)
                 if self.fault is None:
-                    yield from opened.iter_batches(batch_size=min(self._chunk_rows, _piece_rows(opened.metadata)))
+                    sizes = sizes_of(self._path, opened)
+                    refuse_bomb(self._path, sizes.file, self._origin.settings.limits.max_inflation)
+                    piece_rows = min(self._chunk_rows, _piece_rows(sizes, opened.metadata.num_rows))
+                    yield from map(written_out, opened.iter_batches(piece_rows))
         except (pa.ArrowException, OSError, Damage) as damage:
             self.fault = Fault("unreadable_file", _first_line(damage))
 
@@ -181,13 +181,9 @@ def _chunks(items: Iterable[Item], rows: int, measure: Callable[[Item], tuple[in
         yield chunk
 
 
-def _piece_rows(metadata: pq.FileMetaData) -> int:
-    fitting: int = CHUNK_BYTES * metadata.num_rows // max(1, _inflated(metadata))
-    return max(1, min(PIECE_ROWS, fitting))
-
-
-def _inflated(metadata: pq.FileMetaData) -> int:
-    return sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+def _piece_rows(sizes: Sizes, rows: int) -> int:
+    row = max(sizes.row, sizes.file // max(1, rows))
+    return max(1, min(PIECE_ROWS, CHUNK_BYTES // 2 // max(1, row)))
 
 
 def _first_line(damage: BaseException) -> str:
