@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from meterhouse.catalog.settings import Limits
+from meterhouse.landing.formats import shared_texts
 from meterhouse.landing.formats.bounded import KEPT_BYTES, BoundedLines
 from meterhouse.landing.formats.lines import Pieces
+from meterhouse.landing.formats.shared_texts import sizes_of
 from tests.records import DyingStore, event, land
 
 if TYPE_CHECKING:
@@ -141,3 +147,58 @@ def test_of_a_parquet_row_that_is_too_large_the_refusal_holds_the_first_bytes(tm
     assert store.table("events")["event_id"].to_list() == ["a", "b"]
     assert _refused(store) == [(2, "record_too_large")]
     assert len(store.table("rejected_events")["record"].item()) == KEPT_BYTES
+
+
+MOST_MEMORY = 1200 << 20
+
+LAND_AND_WEIGH = """
+import resource, sys
+from pathlib import Path
+from tests.records import land
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+events = land(Path(sys.argv[1])).table("landed_files")["events"].sum()
+print(events, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10)
+"""
+
+
+def _write_shared(path: Path, text: str, rows: int) -> None:
+    """A text that all rows share, which is written once."""
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
+    columns = {name: pa.array(["e"] * rows) for name in ("name", "customer_id")}
+    columns |= {
+        "event_id": pa.array([str(row) for row in range(rows)]),
+        "timestamp": pa.array(["2026-03-01T12:00:00Z"] * rows),
+        "metadata": pa.StructArray.from_arrays([shared], ["t"]),
+    }
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def test_rows_that_share_a_text_take_no_more_memory_than_others(tmp_path: Path) -> None:
+    """Each is 20 MiB, and refused; all at once they would take several GB."""
+    _write_shared(tmp_path / "e.parquet", "x" * (20 << 20), 30)
+    assert (tmp_path / "e.parquet").stat().st_size < 20_000
+    arguments = [sys.executable, "-c", LAND_AND_WEIGH, str(tmp_path)]
+    found = subprocess.run(
+        arguments, check=True, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+    events, memory = map(int, found.stdout.split())
+    assert events == 0
+    assert memory < MOST_MEMORY
+
+
+@pytest.mark.parametrize("list_of", [pa.list_, pa.large_list])
+def test_lists_that_share_a_text_make_a_bomb(tmp_path: Path, list_of: Callable[[pa.DataType], pa.DataType]) -> None:
+    _write_shared(tmp_path / "e.parquet", "x", 1)
+    texts = pa.array([["x" * 100_000] * 5_000], list_of(pa.string()))
+    held = pq.read_table(tmp_path / "e.parquet").append_column("metadata.l", texts)
+    pq.write_table(held, tmp_path / "e.parquet", compression="zstd")
+    assert _refused(land(tmp_path)) == [(0, "unreadable_file")]
+
+
+def test_dictionaries_are_found_behind_nulls(tmp_path: Path) -> None:
+    held = pa.table({"t": pa.array([None] * 500 + ["x" * 1000] * 2000), "s": pa.array([["y" * 10]] * 2500)})
+    pq.write_table(held, tmp_path / "t.parquet")
+    with pq.ParquetFile(tmp_path / "t.parquet") as opened, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shared_texts, "SMALL_BYTES", 0)
+        assert sizes_of(tmp_path / "t.parquet", opened).row == 1010
