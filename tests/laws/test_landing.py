@@ -62,7 +62,7 @@ def test_numbers_are_rounded_once_and_never_pass_through_floats(spelled: str) ->
         assert taken.rejected["reason"].to_list() == ["number_out_of_range"]
     else:
         assert taken.events["number_n"].to_list() == [expected]
-        assert taken.rounded_numbers == (expected != Decimal(spelled))
+        assert taken.rounded.height == (expected != Decimal(spelled))
 
 
 def _landed(files: list[list[str]], batch_rows: int = 1000, times: int = 1, limits: Limits | None = None) -> DyingStore:

@@ -14,12 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from polars.testing import assert_frame_equal
 
 from meterhouse.catalog.settings import Settings
 from meterhouse.catalog.sources import Source
 from meterhouse.errors import ProjectError
 from meterhouse.landing import FileToLand, Origin, land_folder, list_files, read_batches
 from meterhouse.landing.formats.parquet import read_rows
+from meterhouse.landing.small import SmallFile, read_small
 from tests.records import CLOCK, DyingStore, KilledError, event, land
 from tests.tables import assert_rows
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from meterhouse.landing import Batch
+    from meterhouse.landing.json_text.known import Known
 
 LINES = "\n".join(event(f'{{"n": {number}}}', event_id=str(number)) for number in range(5)).encode()
 
@@ -300,6 +303,12 @@ def test_a_file_that_cannot_be_opened_is_a_problem_and_the_others_are_landed(tmp
     assert store.table("events")["event_id"].to_list() == ["b"]
 
 
+@pytest.fixture
+def _no_file_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each file be read alone, as large ones are."""
+    monkeypatch.setattr("meterhouse.landing.small.SMALL_BYTES", -1)
+
+
 def _changing(path: Path, at_batch: int) -> Callable[..., Iterator[Batch]]:
     """Reads as landing does, and has someone write to the file before the batch of that number is given."""
 
@@ -312,14 +321,31 @@ def _changing(path: Path, at_batch: int) -> Callable[..., Iterator[Batch]]:
     return read
 
 
+def _changing_when_small(path: Path) -> Callable[..., SmallFile | None]:
+    """Reads as landing does, and has someone write to the file right after."""
+
+    def read(file: FileToLand, size: int, origin: Origin) -> SmallFile | None:
+        small = read_small(file, size, origin)
+        if file.path == path:
+            path.write_bytes(path.read_bytes() + b"\n" + event(event_id="new").encode())
+        return small
+
+    return read
+
+
+@pytest.mark.parametrize("small_bytes", [-1, 1000])
 def test_a_file_that_is_still_being_written_is_left_for_the_next_landing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_bytes: int
 ) -> None:
+    monkeypatch.setattr("meterhouse.landing.small.SMALL_BYTES", small_bytes)
     (tmp_path / "a.jsonl").write_bytes(LINES)
     (tmp_path / "b.jsonl").write_text(event(event_id="b"))
     store = DyingStore()
     with monkeypatch.context() as patched:
-        patched.setattr("meterhouse.landing.land.read_batches", _changing(tmp_path / "a.jsonl", at_batch=0))
+        if small_bytes > 0:
+            patched.setattr("meterhouse.landing.land.read_small", _changing_when_small(tmp_path / "a.jsonl"))
+        else:
+            patched.setattr("meterhouse.landing.land.read_batches", _changing(tmp_path / "a.jsonl", at_batch=0))
         report = land_folder(tmp_path, store, Settings(name="test"), CLOCK)
     (problem,) = report.problems
     assert problem.name == "a.jsonl"
@@ -330,6 +356,7 @@ def test_a_file_that_is_still_being_written_is_left_for_the_next_landing(
     assert sorted(store.table("events")["event_id"]) == ["0", "1", "2", "3", "4", "b", "new"]
 
 
+@pytest.mark.usefixtures("_no_file_is_small")
 def test_a_file_that_changes_when_some_of_it_is_stored_is_noted_as_one_that_broke_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,6 +379,7 @@ def test_a_file_that_changes_when_some_of_it_is_stored_is_noted_as_one_that_brok
     assert store.table("event_duplicates").height == 2
 
 
+@pytest.mark.usefixtures("_no_file_is_small")
 @pytest.mark.parametrize("read_before", [0, 2])
 def test_a_file_that_is_cut_shorter_while_it_is_read_is_not_noted_as_landed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_before: int
@@ -375,6 +403,7 @@ def test_a_file_that_is_cut_shorter_while_it_is_read_is_not_noted_as_landed(
     assert refused == (["file_changed"] if read_before else [])
 
 
+@pytest.mark.usefixtures("_no_file_is_small")
 def test_a_file_that_vanishes_while_it_is_read_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jsonl").write_bytes(LINES)
 
@@ -407,6 +436,7 @@ def test_large_records_are_read_fewer_at_a_time(tmp_path: Path, monkeypatch: pyt
     assert [event_id for batch in batches for event_id in batch.events["event_id"]] == list("0123456789")
 
 
+@pytest.mark.usefixtures("_no_file_is_small")
 def test_rows_are_appended_whenever_they_take_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meterhouse.landing.land.BATCH_BYTES", 1)
     for name in "abc":
@@ -421,6 +451,22 @@ def test_a_line_may_be_longer_than_what_is_read_at_once(tmp_path: Path) -> None:
     long = event(f'{{"t": "{"x" * 3_000_000}"}}', event_id="1")
     (tmp_path / "e.jsonl").write_text("\ufeff" + "\n".join([long, event(event_id="2")]))
     assert land(tmp_path).table("events").select("event_id", "position").rows() == [("1", 1), ("2", 2)]
+
+
+def test_small_files_are_read_together_and_alone_where_one_of_them_cannot_be_read_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_lines: pl.DataFrame, _origin: Origin, _known: Known) -> Batch:
+        raise pl.exceptions.PanicException
+
+    for name in "abc":
+        (tmp_path / f"{name}.jsonl").write_text(event(event_id=name))
+    together = land(tmp_path)
+    monkeypatch.setattr("meterhouse.landing.small.take_lines", fail)
+    alone = land(tmp_path)
+    assert together.table("events")["event_id"].to_list() == ["a", "b", "c"]
+    for table in ("events", "landed_files"):
+        assert_frame_equal(alone.table(table), together.table(table))
 
 
 @pytest.mark.parametrize(
@@ -504,8 +550,13 @@ def test_a_file_of_which_no_event_was_landed_may_be_mended_under_its_name(tmp_pa
     assert land(tmp_path, store).table("events").height == 1
 
 
-@pytest.mark.parametrize("appends", range(10))
-def test_a_landing_cut_short_is_finished_by_the_next(tmp_path: Path, appends: int) -> None:
+@pytest.mark.parametrize(
+    ("appends", "small_bytes"), [*((appends, -1) for appends in range(10)), *((appends, 1000) for appends in range(9))]
+)
+def test_a_landing_cut_short_is_finished_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, appends: int, small_bytes: int
+) -> None:
+    monkeypatch.setattr("meterhouse.landing.small.SMALL_BYTES", small_bytes)
     (tmp_path / "a.jsonl").write_text(
         "\n".join([event(event_id="1"), "no json", event(event_id="1"), event('{"ID": 1}', event_id="1")])
     )

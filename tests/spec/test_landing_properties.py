@@ -75,7 +75,7 @@ def test_rounded_numbers_of_events_are_counted() -> None:
         event('{"a": 0.1234567890123, "b": 1e15}'),
     )
     assert taken.events.height == 1
-    assert taken.rounded_numbers == 1
+    assert taken.rounded.height == 1
 
 
 def test_metadata_is_kept_as_it_was_sent() -> None:

@@ -1,11 +1,12 @@
-"""What was read of a file: its events, its voids and its refused records."""
+"""What was read of files: their events, their voids and their refused records."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -15,20 +16,22 @@ from meterhouse.landing.reasons import Fault
 from meterhouse.tables import Events, RejectedEvents, Voids, conform, empty, schema_of
 from meterhouse.tables.columns import INSTANT
 
+PLACE: Final = ("file_id", "position")
+
 
 @dataclass(frozen=True)
 class Batch:
-    """What a part of a file holds.
+    """What a part of a file holds, or several files.
 
     `events` has the columns of `Events`, `untimed` (the sender left the timestamp out), and the typed properties, whose
     columns may still differ in letter case only. `voids` has the columns of `Voids`.
-    `rounded_numbers` counts the numbers of `events` that had more than 12 places.
+    `rounded` has the file and position of each number of them that had more than 12 places.
     """
 
     events: pl.DataFrame
     voids: pl.DataFrame
     rejected: pl.DataFrame
-    rounded_numbers: int
+    rounded: pl.DataFrame
 
     @property
     def records(self) -> int:
@@ -36,9 +39,22 @@ class Batch:
         return self.events.height + self.voids.height + self.rejected.height
 
     @property
+    def places(self) -> pl.DataFrame:
+        """File and position of each record that was read."""
+        return pl.concat([rows.select(PLACE) for rows in (self.events, self.voids, self.rejected)])
+
+    @property
     def bytes(self) -> int:
         """About how much memory it holds."""
         return int(self.events.estimated_size() + self.rejected.estimated_size())
+
+    def each(self, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Batch:
+        """The batch with a change to all of its rows."""
+        return Batch(*map(change, (self.events, self.voids, self.rejected, self.rounded)))
+
+    def where(self, condition: pl.Expr) -> Batch:
+        """The rows of some files and positions."""
+        return self.each(lambda rows: rows.filter(condition))
 
 
 class Origin(NamedTuple):
@@ -63,7 +79,8 @@ def refused_file(fault: Fault, origin: Origin) -> Batch:
         {"position": [0], "reason": [fault.reason], "explanation": [fault.explanation()], "record": [""]}
     )
     no_events = empty(Events).with_columns(untimed=pl.lit(value=False)).collect()
-    return Batch(events=no_events, voids=empty(Voids).collect(), rejected=rejected_rows(row, origin), rounded_numbers=0)
+    nothing = no_events.select(PLACE)
+    return Batch(no_events, voids=empty(Voids).collect(), rejected=rejected_rows(row, origin), rounded=nothing)
 
 
 def together(batches: Iterable[Batch]) -> Batch:
@@ -75,8 +92,19 @@ def together(batches: Iterable[Batch]) -> Batch:
         events=events.select(*schema_of(Events), "untimed", *properties),
         voids=pl.concat([batch.voids for batch in parts]),
         rejected=pl.concat([batch.rejected for batch in parts]),
-        rounded_numbers=sum(batch.rounded_numbers for batch in parts),
+        rounded=pl.concat([batch.rounded for batch in parts]),
     )
+
+
+def with_derived_ids(batch: Batch) -> Batch:
+    """Give ids to events that have none: the same file landed again gives the same ids (rule 1.3)."""
+    ids = batch.events["event_id"]
+    missing = ids.is_null().arg_true()
+    if missing.is_empty():
+        return batch
+    names = (f"{file_id}:{position}" for file_id, position in batch.events.select(PLACE)[missing].iter_rows())
+    derived = pl.Series([hashlib.sha256(name.encode()).hexdigest() for name in names], dtype=pl.String())
+    return replace(batch, events=batch.events.with_columns(ids.scatter(missing, derived)))
 
 
 def rejected_rows(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:

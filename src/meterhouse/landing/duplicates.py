@@ -10,13 +10,12 @@ from typing import Final
 import msgspec
 import polars as pl
 
+from meterhouse.landing.batch import PLACE
 from meterhouse.tables import EventConflicts, EventDuplicates, Events, conform, schema_of
 from meterhouse.tables.columns import INSTANT
 from meterhouse.tables.properties import property_of
 
 KEY: Final = ("source", "event_id")
-
-PLACE: Final = ("file_id", "position")
 
 COMPARED: Final = ("name", "customer_id", "external_customer_id", "subscription_id", "timestamp")
 """What makes two events the same, besides the metadata; when they were received does not."""

@@ -8,8 +8,8 @@ from typing import Final, Protocol
 
 import polars as pl
 
-from meterhouse.landing.batch import Batch
-from meterhouse.landing.duplicates import KEY, PLACE, settle
+from meterhouse.landing.batch import PLACE, Batch
+from meterhouse.landing.duplicates import KEY, settle
 from meterhouse.landing.files import Identity
 from meterhouse.landing.properties.rare import SentProperties
 from meterhouse.landing.voids import newly_voided

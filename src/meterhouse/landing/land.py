@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,10 +14,12 @@ import polars as pl
 from meterhouse.catalog.settings import Settings
 from meterhouse.landing.batch import Batch, Origin, refused_file, together
 from meterhouse.landing.files import FileToLand, Identity, Look, Problem, identify, list_files, look_at
+from meterhouse.landing.formats.lines import BLOCK_BYTES
 from meterhouse.landing.json_text.known import Known
 from meterhouse.landing.keep import EventStore, Keeper
-from meterhouse.landing.read import CHUNK_ROWS, read_batches
+from meterhouse.landing.read import CHUNK_ROWS, UNREADABLE, read_batches
 from meterhouse.landing.reasons import Fault
+from meterhouse.landing.small import SmallFiles, read_small
 from meterhouse.tables import LandedFiles, empty, schema_of
 
 BATCH_ROWS: Final = 500_000
@@ -56,6 +58,7 @@ def land_folder(
     landed_at: datetime,
     *,
     batch_rows: int = BATCH_ROWS,
+    on_listed: Callable[[int], None] = lambda _files: None,
     on_file: Callable[[FileToLand], None] = lambda _file: None,
 ) -> LandingReport:
     """Land every file of a folder that was not landed before, in the order of their names.
@@ -69,12 +72,13 @@ def land_folder(
     by file and position, and adds only what is missing.
     """
     zone = list_files(folder)
+    on_listed(len(zone.files))
     before = store.landed_files()
     hashed, identities = store.identities(), dict[str, Identity]()
     seen, used_paths = set(before["file_id"]), set(before.filter(pl.col("events") > 0)["path"])
     problems = list(zone.problems)
     seen_before = repeated = 0
-    with _Gathered(store, landed_at, settings.limits.max_property_columns, problems) as gathered:
+    with _Gathered(store, problems, landed_at, settings.limits.max_property_columns, batch_rows) as gathered:
         for file in zone.files:
             on_file(file)
             identity = _identify(file, hashed.get(file.name), problems)
@@ -87,7 +91,7 @@ def land_folder(
                 repeated += 1
             else:
                 origin = Origin(identity.file_id, file.name, settings, landed_at, is_changed=file.name in used_paths)
-                gathered.read(file, identity.look, origin, batch_rows)
+                gathered.read(file, identity.look, origin)
     if identities != hashed:
         store.note_identities(identities)
     return LandingReport(gathered.landed(), seen_before, tuple(problems), repeated)
@@ -114,9 +118,8 @@ class _Reading:
     file: FileToLand
     look: Look
     origin: Origin
-    counts: dict[str, int]
-    is_stored: bool = False
-    """Whether some of its rows are stored, or handed over to be."""
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
+    """Of what is stored."""
     is_ended: bool = False
 
     def has_changed(self) -> bool:
@@ -130,18 +133,22 @@ class _Reading:
 
 
 class _Gathered:
-    """Batches that are appended together, and what is counted of each file.
+    """What is appended together, and what is counted of each file.
 
-    One thread stores them, in their order, while the next are read. Leaving the context waits for it.
+    One thread stores it, in its order, while the next is read. Leaving the context waits for it.
     """
 
-    def __init__(self, store: EventStore, landed_at: datetime, most_columns: int, problems: list[Problem]) -> None:
+    def __init__(
+        self, store: EventStore, problems: list[Problem], landed_at: datetime, most_columns: int, most_rows: int
+    ) -> None:
         self._store = store
-        self._landed_at = landed_at
         self._keeper = Keeper(store, landed_at, most_columns)
         self._problems = problems
+        self._most_rows = most_rows
         self._known = Known()
-        self._batches: list[tuple[_Reading, Batch]] = []
+        self._small = SmallFiles()
+        self._waiting: list[_Reading] = []
+        self._batches: list[Batch] = []
         self._rows = self._bytes = 0
         self._columns: set[str] = set()
         self._readings: dict[str, _Reading] = {}
@@ -157,86 +164,123 @@ class _Gathered:
         """Append what is left, but where reading broke off; what was handed over is stored to its end."""
         with self._thread:
             if kind is None:
-                self.append()
+                self._take_small()
+                self._append()
                 self._wait()
 
     def has(self, file_id: str) -> bool:
         """Whether this landing has read a file with this content."""
         return file_id in self._read
 
-    def read(self, file: FileToLand, look: Look, origin: Origin, batch_rows: int) -> None:
-        """Read a file to its end, and append whenever enough has been gathered."""
-        reading = _Reading(file, look, origin, dict.fromkeys(_COUNTS, 0))
+    def read(self, file: FileToLand, look: Look, origin: Origin) -> None:
+        """Read a file to its end, and append whenever enough has been gathered. A small one waits for others."""
+        reading = _Reading(file, look, origin)
         self._read.add(origin.file_id)
+        small = read_small(file, look.bytes, origin)
+        if small is None:
+            self._take_small()
+            self._read_alone(reading)
+            return
+        self._small.add(small)
+        self._waiting.append(reading)
+        if self._small.records >= min(CHUNK_ROWS, self._most_rows) or self._small.bytes >= BLOCK_BYTES:
+            self._take_small()
+
+    def landed(self) -> pl.DataFrame:
+        """A row of `LandedFiles` for each file that was landed."""
+        return pl.concat(self._landed)
+
+    def _take_small(self) -> None:
+        small, readings = self._small, self._waiting
+        self._small, self._waiting = SmallFiles(), []
+        if not readings:
+            return
+        try:
+            batch = small.take(self._known)
+        except UNREADABLE:
+            # Alone, the file that does this cannot keep the others from being landed.
+            for reading in readings:
+                self._read_alone(reading)
+            return
+        self._make_room(batch)
+        for reading in readings:
+            reading.is_ended = True
+            self._readings[reading.origin.file_id] = reading
+        self._hold(batch)
+
+    def _read_alone(self, reading: _Reading) -> None:
+        file, origin = reading.file, reading.origin
         self._readings[origin.file_id] = reading
-        for batch in read_batches(file, origin, chunk_rows=min(CHUNK_ROWS, batch_rows), known=self._known):
-            if self._together_bytes(batch) >= BATCH_BYTES:
-                self.append()
+        for batch in read_batches(file, origin, chunk_rows=min(CHUNK_ROWS, self._most_rows), known=self._known):
+            self._make_room(batch)
             if reading.is_ended or origin.file_id not in self._readings:
                 return
-            self._batches.append((reading, batch))
-            self._rows += batch.records
-            self._bytes += batch.bytes
-            self._columns.update(batch.events.columns)
-            if self._rows >= batch_rows or self._bytes >= BATCH_BYTES:
-                self.append()
+            self._hold(batch)
         reading.is_ended = True
 
-    def append(self) -> None:
+    def _make_room(self, batch: Batch) -> None:
+        """Append what waits where it would take too much together with one more: each then has the columns of all."""
+        columns = self._columns.union(batch.events.columns)
+        if self._batches and (self._rows + batch.records) * len(columns) * NUMBER_BYTES >= BATCH_BYTES:
+            self._append()
+
+    def _hold(self, batch: Batch) -> None:
+        self._batches.append(batch)
+        self._rows += batch.records
+        self._bytes += batch.bytes
+        self._columns.update(batch.events.columns)
+        if self._rows >= self._most_rows or self._bytes >= BATCH_BYTES:
+            self._append()
+
+    def _append(self) -> None:
         """Hand over what waits, once all that was handed over before is stored; so at most one batch waits."""
         self._wait()
         # Also files of which nothing waits: one that was cut shorter would be noted as landed to its end.
-        for reading in list(self._readings.values()):
-            if reading.has_changed():
-                self._leave(reading)
-        for reading, batch in self._batches:
-            reading.counts["records"] += batch.records
-            reading.counts["rounded_numbers"] += batch.rounded_numbers
-            reading.is_stored = True
-        ended = [reading for reading in self._readings.values() if reading.is_ended]
-        self._stored = self._thread.submit(self._store_all, self._batches, ended)
+        self._leave([reading for reading in self._readings.values() if reading.has_changed()])
+        readings = dict(self._readings)
+        # Told now: a file that ends while this is stored still has rows that wait.
+        ended = [reading for reading in readings.values() if reading.is_ended]
+        self._stored = self._thread.submit(self._store_all, self._batches, readings, ended)
         for reading in ended:
             del self._readings[reading.origin.file_id]
         self._batches = []
         self._rows = self._bytes = 0
         self._columns = set()
 
-    def landed(self) -> pl.DataFrame:
-        """A row of `LandedFiles` for each file that was landed."""
-        return pl.concat(self._landed)
+    def _leave(self, changed: list[_Reading]) -> None:
+        """Drop what waits of files that changed: nobody knows of which content it is.
 
-    def _together_bytes(self, batch: Batch) -> int:
-        """What the batches and one more take as one at most: each then has the columns of all."""
-        columns = self._columns.union(batch.events.columns)
-        return (self._rows + batch.records) * len(columns) * NUMBER_BYTES if self._batches else 0
-
-    def _leave(self, reading: _Reading) -> None:
-        """Drop what waits of a file that changed: nobody knows of which content it is.
-
-        Where some of the file is stored already, that is of the content that was hashed, and the file is noted as one
+        Where some of a file is stored already, that is of the content that was hashed, and the file is noted as one
         that broke off there.
         """
-        self._batches = [held for held in self._batches if held[0] is not reading]
-        if reading.is_stored:
-            self._batches.append((reading, refused_file(Fault("file_changed"), reading.origin)))
-            reading.is_ended = True
-        else:
-            del self._readings[reading.origin.file_id]
-            self._read.remove(reading.origin.file_id)
-            self._problems.append(Problem(reading.file.name, STILL_WRITTEN))
+        if not changed:
+            return
+        is_changed = pl.col("file_id").is_in([reading.origin.file_id for reading in changed])
+        self._batches = [batch.where(~is_changed) for batch in self._batches]
+        for reading in changed:
+            if reading.counts["records"]:
+                self._batches.append(refused_file(Fault("file_changed"), reading.origin))
+                reading.is_ended = True
+            else:
+                del self._readings[reading.origin.file_id]
+                self._read.remove(reading.origin.file_id)
+                self._problems.append(Problem(reading.file.name, STILL_WRITTEN))
 
     def _wait(self) -> None:
         if self._stored is not None:
             self._stored.result()
 
-    def _store_all(self, batches: list[tuple[_Reading, Batch]], ended: list[_Reading]) -> None:
+    def _store_all(self, batches: list[Batch], readings: dict[str, _Reading], ended: list[_Reading]) -> None:
         """Append batches, then note the files that were read to their end."""
-        readings = {reading.origin.file_id: reading for reading, _ in batches}
-        kept = self._keeper.keep(together(batch for _, batch in batches)) if batches else {}
-        for kind, rows in kept.items():
-            for file_id, count in rows.group_by("file_id").len().iter_rows():
-                readings[file_id].counts[kind] += count
+        if batches:
+            self._keep(together(batches), readings)
         if ended:
             noted = pl.DataFrame([reading.row() for reading in ended], schema=schema_of(LandedFiles))
             self._store.append("landed_files", noted)
             self._landed.append(noted)
+
+    def _keep(self, batch: Batch, readings: dict[str, _Reading]) -> None:
+        kept = {"records": batch.places, "rounded_numbers": batch.rounded, **self._keeper.keep(batch)}
+        for kind, rows in kept.items():
+            for file_id, count in rows.group_by("file_id").len().iter_rows():
+                readings[file_id].counts[kind] += count

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from meterhouse.landing.batch import Batch, Origin, refused_file
+from meterhouse.landing.batch import Batch, Origin, refused_file, with_derived_ids
 from meterhouse.landing.files import CSV, JSON, PARQUET, FileToLand
 from meterhouse.landing.formats.delimited import Row, Rows, read_cells
 from meterhouse.landing.formats.elements import Elements
@@ -38,6 +38,9 @@ PIECE_ROWS: Final = 64
 THREADS: Final = min(4, os.cpu_count() or 1)
 """Parts of a file that are read at once; one more waits to be taken. All of them take memory."""
 
+UNREADABLE: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""No file that is known raises these. If one does, it must not keep the others from being landed."""
+
 Item = TypeVar("Item")
 
 
@@ -51,9 +54,8 @@ def read_batches(
     """
     reader = _Reader(file.path, origin, known or Known(), chunk_rows)
     try:
-        yield from _in_threads(reader)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as damage:
-        # No file that is known does this. If one does, it must not keep the others from being landed.
+        yield from map(with_derived_ids, _in_threads(reader))
+    except UNREADABLE as damage:
         reader.fault = Fault("unreadable_file", _first_line(damage))
     if reader.fault is not None:
         yield refused_file(reader.fault, origin)
@@ -65,7 +67,7 @@ def read_records(
     """Read JSON records, one each, as if they were the lines of a file; all of it, or those at some positions."""
     records = pl.Series(list(lines), dtype=pl.Binary())
     numbers = range(1, len(records) + 1) if positions is None else positions
-    return take_lines(as_lines(records, numbers, {}), origin, known or Known())
+    return with_derived_ids(take_lines(as_lines(records, numbers, {}), origin, known or Known()))
 
 
 class _Reader:

@@ -17,8 +17,7 @@ from typing import Final, Protocol
 import polars as pl
 
 from meterhouse.catalog.settings import Settings
-from meterhouse.landing.batch import Batch, Origin
-from meterhouse.landing.duplicates import PLACE
+from meterhouse.landing.batch import PLACE, Batch, Origin
 from meterhouse.landing.files import JSON, JSON_LINES, FileToLand, Identity, identify, list_files, look_at
 from meterhouse.landing.keep import EventStore, Keeper
 from meterhouse.landing.read import CHUNK_ROWS, read_batches, read_records
@@ -143,7 +142,7 @@ class _Retry:
             self._whole(*found)
         else:
             for batch in _unchanged(*found, self._origin):
-                self._keep(_at(batch, self._rejects["position"]))
+                self._keep(batch.where(pl.col("position").is_in(self._rejects["position"].implode())))
 
     def _from_texts(self) -> None:
         kept = self._rejects.filter(_IS_KEPT & _is_json(self._origin.path)).sort("position")
@@ -190,7 +189,7 @@ class _Retry:
         for batch in _unchanged(file, identity, self._origin):
             for kind, places in self._keep(batch).items():
                 counts[kind] += places.join(before, on=PLACE, how="anti").height
-            counts["rounded_numbers"] += batch.rounded_numbers
+            counts["rounded_numbers"] += batch.rounded.height
             breaks_off |= 0 in batch.rejected["position"]
         if look_at(file.path) == identity.look:
             self._note(counts)
@@ -216,13 +215,3 @@ def _unchanged(file: FileToLand, identity: Identity, origin: Origin) -> Iterator
         if look_at(file.path) != identity.look:
             return
         yield batch
-
-
-def _at(batch: Batch, positions: pl.Series) -> Batch:
-    wanted = pl.col("position").is_in(positions.implode())
-    return Batch(
-        events=batch.events.filter(wanted),
-        voids=batch.voids.filter(wanted),
-        rejected=batch.rejected.filter(wanted),
-        rounded_numbers=0,
-    )

@@ -5,7 +5,6 @@ The quick way to read lines only accepts. Whatever it would refuse is read again
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,13 +27,13 @@ def take_lines(lines: pl.DataFrame, origin: Origin, known: Known) -> Batch:
     """Take lines of JSON as `as_lines` gives them."""
     quick = _judge(read_envelopes(lines, known), Faults(), origin, known)
     if quick.accepted.len() == lines.height:
-        return Batch(quick.events, quick.voids, empty(RejectedEvents).collect(), quick.rounded_numbers)
+        return Batch(quick.events, quick.voids, empty(RejectedEvents).collect(), quick.rounded)
     careful = take_with_care(_without(lines, "position", quick.accepted), origin, known)
     return Batch(
         pl.concat([quick.events, careful.events], how="diagonal").sort("position"),
         pl.concat([quick.voids, careful.voids]).sort("position"),
         careful.rejected,
-        quick.rounded_numbers + careful.rounded_numbers,
+        pl.concat([quick.rounded, careful.rounded]),
     )
 
 
@@ -60,7 +59,7 @@ def take_fields(
     judged = _judge(fields.drop("record"), faults, origin, known)
     refused = fields.select("position").with_row_index("place").join(judged.faults.frame(), on="place").sort("place")
     whole = refused.with_columns(record=records(refused["place"]) if refused.height else pl.lit(""))
-    return Batch(judged.events, judged.voids, rejected_rows(whole, origin), judged.rounded_numbers)
+    return Batch(judged.events, judged.voids, rejected_rows(whole, origin), judged.rounded)
 
 
 class _Judged(NamedTuple):
@@ -68,7 +67,7 @@ class _Judged(NamedTuple):
     voids: pl.DataFrame
     faults: Faults
     """By the place of the record that is refused."""
-    rounded_numbers: int
+    rounded: pl.DataFrame
 
     @property
     def accepted(self) -> pl.Series:
@@ -84,11 +83,12 @@ def _judge(fields: pl.DataFrame, faults: Faults, origin: Origin, known: Known) -
     unusable = Faults({usable["place"][number]: fault for number, fault in typed.faults.items()})
     rows = usable.hstack(typed.columns.drop("place"))
     accepted = _without(rows, "place", pl.Series(list(unusable), dtype=pl.UInt32()))
+    rounded = [number for number in typed.rounded if number not in typed.faults]
     return _Judged(
         _events(accepted.filter(pl.col("void").is_null()), origin),
         _voids(accepted.filter(pl.col("void").is_not_null()), origin),
         Faults({**unusable, **found, **faults}),
-        sum(number not in typed.faults for number in typed.rounded),
+        usable.select(pl.lit(origin.file_id).alias("file_id"), pl.col("position").gather(rounded)),
     )
 
 
@@ -96,7 +96,6 @@ def _events(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
     """Events as they are stored, with the properties that some of them have."""
     properties = [name for name in rows.columns if property_of(name) and rows[name].null_count() < rows.height]
     events = rows.with_columns(
-        _derived_ids(rows, origin.file_id),
         timestamp="occurred",
         received_at="received",
         file_id=pl.lit(origin.file_id),
@@ -122,17 +121,6 @@ def _voids(rows: pl.DataFrame, origin: Origin) -> pl.DataFrame:
         landed_on=clock.dt.date(),
     )
     return conform(voids, Voids).collect()
-
-
-def _derived_ids(rows: pl.DataFrame, file_id: str) -> pl.Series:
-    """Ids of records that have none: the same file landed again gives the same ids (rule 1.3)."""
-    ids = rows["event_id"]
-    missing = ids.is_null().arg_true()
-    if missing.is_empty():
-        return ids
-    names = (f"{file_id}:{position}" for position in rows["position"].gather(missing))
-    derived = [hashlib.sha256(name.encode()).hexdigest() for name in names]
-    return ids.scatter(missing, pl.Series(derived, dtype=pl.String()))
 
 
 def _without(rows: pl.DataFrame, column: str, values: pl.Series) -> pl.DataFrame:

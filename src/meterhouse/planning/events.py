@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import polars as pl
 
-from meterhouse.landing import Identity, LandingReport, RetryReport, land_folder, list_files, retry_rejected
+from meterhouse.landing import Identity, LandingReport, RetryReport, land_folder, retry_rejected
 from meterhouse.metering import attribute
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.rejects import open_rejects
@@ -181,12 +181,12 @@ def land(
 ) -> LandingReport:
     """Land every file of the project's landing zone that was not landed before."""
     progress = progress or Silent()
-    progress.begin("Landing", len(list_files(project.events).files))
     report = land_folder(
         project.events,
         WarehouseEvents(warehouse, project.settings.dedupe_window_days, _told_to(progress)),
         project.settings,
         landed_at,
+        on_listed=lambda files: progress.begin("Landing", files),
         on_file=lambda file: progress.advance(file.name),
     )
     if not report.files.is_empty():

@@ -85,9 +85,13 @@ class Lines:
         """The whole size of each line that was too long, and of which only the first bytes are given."""
         return self._bounded.cut
 
+    def pieces(self) -> Iterator[bytes]:
+        """All lines as they lie in the file, with their line breaks."""
+        return iter(self._bounded)
+
     def __iter__(self) -> Iterator[pl.DataFrame]:
         position = 1
-        for number, block in enumerate(_blocks(iter(self._bounded))):
+        for number, block in enumerate(_blocks(self.pieces())):
             lines = _split(block.removeprefix(BYTE_ORDER_MARK) if number == 0 else block)
             yield as_lines(lines, range(position, position + len(lines)), self.cut)
             position += len(lines) - 1
