@@ -11,7 +11,7 @@ from meterhouse.errors import ProjectError
 from meterhouse.metering.operands import number_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from meterhouse.catalog.meters import Meter
     from meterhouse.metering.operands import EventProperties
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 NO_GROUPS: Final = "{}"
 _WRAPPED: Final = len('{"x":')
 _EXAMPLES: Final = 3
+_SHOWN: Final = 80
+"""Characters of an example: a text that splits usage by mistake may be a whole document."""
 
 
 def group_columns(group_by: Sequence[str], properties: EventProperties) -> dict[str, pl.Expr]:
@@ -41,27 +43,23 @@ def group_json(group_by: Sequence[str]) -> pl.Expr:
     return pl.concat_str(pl.lit("{"), pl.concat_str(parts, separator=","), pl.lit("}"))
 
 
-def refuse_too_many_groups(usage_daily: pl.DataFrame, meters: Mapping[str, Meter]) -> None:
-    """Raise ProjectError where a meter has more groups on a day than its `max_groups`."""
-    grouped = {name: meter for name, meter in meters.items() if meter.group_by}
-    if not grouped:
-        return
-    values = pl.col("group_json").unique().sort()
-    of_days = (
-        usage_daily.filter(pl.col("meter").is_in(list(grouped)))
-        .group_by("meter", "date")
-        .agg(groups=pl.col("group_json").n_unique(), examples=values.head(_EXAMPLES))
-    )
-    for row in of_days.sort("groups", descending=True).iter_rows(named=True):
-        meter = grouped[row["meter"]]
-        if row["groups"] > meter.max_groups:
-            message = (
-                f"Meter '{row['meter']}' has {row['groups']:,} groups by {', '.join(meter.group_by)} on {row['date']}, "
-                f"such as {' and '.join(row['examples'])}; expected at most {meter.max_groups:,}, its `max_groups`. "
-                "Group by properties with few values, such as a model and not a request, or set a higher "
-                "`max_groups`. Nothing of that day was stored."
-            )
-            raise ProjectError(message)
+def refuse_too_many_groups(name: str, meter: Meter, groups: pl.DataFrame) -> None:
+    """Raise ProjectError where a meter has more groups on a day than its `max_groups`.
+
+    Expects `date` and `group_json` of what it measures, before anything is made of it that takes room.
+    """
+    of_days = groups.group_by("date").agg(pl.col("group_json").n_unique().alias("found"))
+    too_many = of_days.filter(pl.col("found") > meter.max_groups).sort("found", "date", descending=[True, False])
+    for day, found in too_many.head(1).iter_rows():
+        values = groups.filter(pl.col("date") == day)["group_json"].unique().bottom_k(_EXAMPLES).sort()
+        shown = " and ".join(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…" for value in values)
+        message = (
+            f"Meter '{name}' has {found:,} groups by {', '.join(meter.group_by)} on {day}, "
+            f"such as {shown}; expected at most {meter.max_groups:,}, its `max_groups`. "
+            "Group by properties with few values, such as a model and not a request, or set a higher "
+            "`max_groups`. Nothing of that day was stored."
+        )
+        raise ProjectError(message)
 
 
 def _value_json(name: str) -> pl.Expr:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
@@ -88,6 +89,8 @@ def measure_days(
     sent: list[pl.DataFrame] = []
     for group_by, alike in _by_grouping(meters).items():
         groups = _group(sliced, group_by, alike, properties)
+        if group_by:
+            _refuse_too_many_groups(groups, alike, meters)
         sent.append(groups.select(*SENT_IDS, "date"))
         owned = attribute(groups.lazy(), customers, subscriptions).sort(_SLICE)
         marked = owned.with_columns(pl.struct(_SLICE).is_duplicated().alias(_SHARED)).collect()
@@ -95,9 +98,7 @@ def measure_days(
     # The rows of a meter come in order, and so do the meters: only days are left to be sorted.
     in_order = [part for _, part in sorted(states, key=itemgetter(0))]
     usage_daily = pl.concat([empty(UsageDaily), *in_order], how="diagonal").sort("date", maintain_order=True)
-    measured = Measured(conform(usage_daily, UsageDaily).collect(), _sent_ids(sent[0]))
-    refuse_too_many_groups(measured.usage_daily, meters)
-    return measured
+    return Measured(conform(usage_daily, UsageDaily).collect(), _sent_ids(sent[0]))
 
 
 class _Part(NamedTuple):
@@ -159,6 +160,12 @@ def _group(
         found = ended.collect(engine="streaming")
         groups = groups.drop(times).join(found, on=keys, how="left", nulls_equal=True)
     return groups.with_columns(group_json(group_by).alias("group_json"))
+
+
+def _refuse_too_many_groups(groups: pl.DataFrame, parts: Iterable[_Part], meters: Mapping[str, Meter]) -> None:
+    for name, versions in groupby(parts, key=attrgetter("meter")):
+        used = [pl.col(part.column(count)) > 0 for part in versions for count in ("events", "skipped")]
+        refuse_too_many_groups(name, meters[name], groups.filter(pl.any_horizontal(used)).select("date", "group_json"))
 
 
 def _of_part(groups: pl.DataFrame, part: _Part) -> pl.LazyFrame:
