@@ -35,8 +35,8 @@ sources:
 _METERS: Final = """
 meters:
   calls: {event: call, aggregation: {func: count}}
-  tokens: {event: call, aggregation: {func: sum, property: tokens}}
-  mean: {aggregation: {func: avg, property: tokens}}
+  tokens: {event: call, group_by: [plan.name], aggregation: {func: sum, property: tokens}}
+  mean: {group_by: [plan.name, source], aggregation: {func: avg, property: tokens}}
   least: {filter: {clauses: [{property: tokens, operator: gt, value: -3}]}, aggregation: {func: min, property: tokens}}
   most:
     filter: {clauses: [{property: metadata.plan.name, operator: ne, value: free}]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -14,7 +15,10 @@ import pytest
 from meterhouse.auditing import CHECKS, NOTICES, Finding
 from meterhouse.auditing.audit import audit_tables, measure_usage, prepare, run_check
 from meterhouse.catalog import read_project
+from meterhouse.metering import EventProperties
+from meterhouse.metering.grouping import group_columns, group_json
 from meterhouse.tables import WAREHOUSE
+from meterhouse.tables.properties import column_of
 from meterhouse.warehouse import Warehouse
 from tests.oracle.engine import audit_frames, register
 from tests.oracle.projects import bill_twice
@@ -87,6 +91,17 @@ ALTERATIONS: Final = """
     usage               | usage                | period_end               | IS_OPEN
     usage               | usage                | DROP                     | IS_OPEN
     usage               | billing_periods      | DROP                     | IS_OPEN
+    usage_by_group      | usage_by_group       | quantity                 | IS_OPEN AND quantity IS NOT NULL
+    usage_by_group      | usage_by_group       | events                   | IS_OPEN
+    usage_by_group      | usage_by_group       | events                   | NOT IS_OPEN
+    usage_by_group      | usage_by_group       | skipped                  | NOT IS_OPEN
+    usage_by_group      | usage_by_group       | customer_id              | true
+    usage_by_group      | usage_by_group       | period_start             | true
+    usage_by_group      | usage_by_group       | period_end               | true
+    usage_by_group      | usage_by_group       | group_json               | IS_OPEN
+    usage_by_group      | usage_by_group       | cycle                    | true
+    usage_by_group      | usage_by_group       | DROP                     | IS_OPEN
+    usage_by_group      | usage_by_group       | DROP                     | NOT IS_OPEN
     late_usage          | usage                | FEWER EVENTS             | NOT IS_OPEN AND IS_ON_TIME
     credit_grants       | draft_credit_entries | units                    | kind = 'granted'
     credit_grants       | draft_credit_entries | rank                     | kind = 'granted'
@@ -283,6 +298,25 @@ def test_a_check_says_where_there_was_nothing_to_compare(unaltered: dict[str, Fi
     assert unaltered["lines"].verdict == "agree"
     assert unaltered["late_usage"].verdict == "notice"
     assert replace(unaltered["lines"], differing=1).verdict == "DIFFER"
+
+
+def test_a_text_is_the_same_json_in_both_engines() -> None:
+    """Else a group whose name has a control character would be reported as a difference."""
+    characters = [
+        chr(code) for code in (*range(0x300), 0x2028, 0x2029, 0xE000, 0xFEFF, 0xFFFD, 0xFFFF, 0x1F600, 0x10FFFF)
+    ]
+    texts = [*characters, "".join(characters), r"\u001F", r"\\u001f", "\x1f\\u001F", '"\\', "", "e\u0301\x0b👨‍👩‍👧"]
+    with duckdb.connect() as connection:
+        register(connection, {})
+        prepare(connection)
+        connection.register("texts", pl.DataFrame({"place": range(len(texts)), "text": texts}))
+        theirs = connection.execute("SELECT json_text(text) FROM texts ORDER BY place").fetchall()
+
+    properties = EventProperties([column_of("text", "model")])
+    groups = pl.LazyFrame({column_of("text", "model"): texts}).with_columns(**group_columns(["model"], properties))
+    ours = groups.select(group_json(["model"])).collect().to_series().to_list()
+    assert ours == [f'{{"model":{text}}}' for (text,) in theirs]
+    assert ours == [f'{{"model":{json.dumps(text, ensure_ascii=False)}}}' for text in texts]
 
 
 def test_rounding_is_the_settings_own() -> None:

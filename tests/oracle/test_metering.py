@@ -19,7 +19,14 @@ from meterhouse.catalog import Aggregation, Clause, Filter, Meter
 from meterhouse.catalog.filters import Operator, Value
 from meterhouse.catalog.meters import TAKES, Function, MeterChange, Rounding
 from meterhouse.catalog.rows import meter_rows, meter_version_rows
-from meterhouse.metering import EventProperties, cuts_within_days, matches, measure_daily, measure_periods
+from meterhouse.metering import (
+    EventProperties,
+    cuts_within_days,
+    matches,
+    measure_daily,
+    measure_groups,
+    measure_periods,
+)
 from meterhouse.tables import BillingPeriods, Customers, Events, LandedFiles, MeteredPrices, Subscriptions, schema_of
 from meterhouse.tables.properties import TYPES, PropertyNames
 from tests.oracle.engine import assert_passes, audit_frames, register
@@ -286,7 +293,8 @@ def audited(events: pl.DataFrame, made: dict[str, Meter], cycles: pl.DataFrame) 
     cuts = cuts_within_days(cycles.lazy())
     daily = measure_daily(events.lazy(), made, CUSTOMERS.lazy(), SUBSCRIPTIONS.lazy(), cuts).collect()
     wanted = cycles.join(pl.DataFrame({"meter": list(made)}), how="cross")
-    usage = measure_periods(daily.lazy(), wanted.lazy(), meter_rows(made).lazy()).collect()
+    measured = (daily.lazy(), wanted.lazy(), meter_rows(made).lazy())
+    usage, groups = measure_periods(*measured).collect(), measure_groups(*measured).collect()
     tables = {
         "events": events,
         "landed_files": LANDED_FILES,
@@ -298,12 +306,13 @@ def audited(events: pl.DataFrame, made: dict[str, Meter], cycles: pl.DataFrame) 
         "metered_prices": price_rows(made),
         "usage_daily": daily,
         "usage": usage,
+        "usage_by_group": groups,
     }
 
-    findings = audit_frames(tables, ["events_by_day", "usage_daily", "usage"])
+    findings = audit_frames(tables, ["events_by_day", "usage_daily", "usage", "usage_by_group"])
 
     assert_passes(findings)
-    assert [finding.compared for finding in findings[1:]] == [daily.height, usage.height]
+    assert [finding.compared for finding in findings[1:]] == [daily.height, usage.height, groups.height]
     return usage
 
 

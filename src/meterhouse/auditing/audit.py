@@ -33,6 +33,7 @@ CHECKS: Final = (
     "events_by_day",
     "usage_daily",
     "usage",
+    "usage_by_group",
     "late_usage",
     "credit_grants",
     "credit_entries",

@@ -33,7 +33,7 @@ class Held:
 
     def as_json(self) -> str:
         """SQL for the value as JSON, so that a number and a text of its digits differ; `null` where there is none."""
-        text = f"CAST(to_json({self.text}) AS VARCHAR)"
+        text = f"json_text({self.text})"
         return f"coalesce({text}, number_text({self.number}), CAST({self.flag} AS VARCHAR), 'null')"
 
 

@@ -102,3 +102,30 @@ CREATE OR REPLACE TEMP MACRO share(wanted, taken, units) AS greatest(least(wante
 -- Whether rows are missing, or there are too many where more may not come.
 CREATE OR REPLACE TEMP MACRO differs_from(noted, stored, may_grow) AS
     CASE WHEN may_grow THEN coalesce(stored, 0) < noted ELSE coalesce(stored, 0) <> noted END;
+
+-- A text as canonical JSON. DuckDB writes the digits of `\u001f` in capitals, and the others do not: so control
+-- characters are put in one by one, which no text can be taken for before they are.
+CREATE OR REPLACE TEMP MACRO control_json(character) AS CASE character
+    WHEN chr(8) THEN '\b'
+    WHEN chr(9) THEN '\t'
+    WHEN chr(10) THEN '\n'
+    WHEN chr(12) THEN '\f'
+    WHEN chr(13) THEN '\r'
+    ELSE printf('\u%04x', unicode(character))
+END;
+
+CREATE OR REPLACE TEMP MACRO json_text(text) AS CASE
+    WHEN regexp_matches(text, '[\x00-\x1f]') THEN '"' || list_aggregate(
+        list_transform(
+            string_split(text, ''),
+            lambda character: CASE
+                WHEN character IN ('"', '\') THEN '\' || character
+                WHEN unicode(character) < 32 THEN control_json(character)
+                ELSE character
+            END
+        ),
+        'string_agg',
+        ''
+    ) || '"'
+    ELSE CAST(to_json(text) AS VARCHAR)
+END;

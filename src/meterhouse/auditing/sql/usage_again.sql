@@ -1,12 +1,14 @@
--- The usage of every stored cycle and meter, straight from the events. A table, since two checks read it.
-CREATE OR REPLACE TEMP TABLE usage_again AS
+-- The usage of every stored cycle and meter, and of its groups, straight from the events. A table, since three checks
+-- read it. The whole has no group: an event of a meter with groups counts twice, for the whole and for its group.
+CREATE OR REPLACE TEMP TABLE measured_again AS
 WITH used AS (
     SELECT
         u.subscription_id, u.cycle, u.meter, m.aggregation, m.percent, m.rounding, m.rounding_to,
         epoch_us(u.period_end) - epoch_us(u.period_start) AS length,
         -- How long what the event changed was so within the period; what came before it was so from its start.
         epoch_us(u.period_end) - epoch_us(greatest(e.timestamp, u.period_start)) AS lasted,
-        e.counted, e.number, e.text, e.moment
+        e.counted, e.number, e.text, e.moment,
+        unnest(CASE WHEN e.group_json <> '{}' THEN [NULL, e.group_json] ELSE [NULL] END) AS group_json
     FROM usage AS u
     JOIN meters AS m USING (meter)
     LEFT JOIN matched_events AS e
@@ -15,7 +17,7 @@ WITH used AS (
 ),
 summed AS (
     SELECT
-        subscription_id, cycle, meter, aggregation, percent, rounding, rounding_to, length,
+        subscription_id, cycle, meter, group_json, aggregation, percent, rounding, rounding_to, length,
         count(*) FILTER (counted) AS events,
         count(*) FILTER (NOT counted) AS skipped,
         sum(number) AS total,
@@ -31,7 +33,7 @@ summed AS (
 ),
 measured AS (
     SELECT
-        subscription_id, cycle, meter, events, skipped, rounding, rounding_to,
+        subscription_id, cycle, meter, group_json, events, skipped, rounding, rounding_to,
         CASE aggregation
             WHEN 'count' THEN CAST(events AS DECIMAL(38, 12))
             WHEN 'sum' THEN coalesce(total, 0)
@@ -45,6 +47,9 @@ measured AS (
         END AS quantity
     FROM summed
 )
+FROM measured;
+
+CREATE OR REPLACE TEMP VIEW usage_again AS
 SELECT
     subscription_id, cycle, meter, events, skipped,
     CASE rounding
@@ -56,4 +61,9 @@ SELECT
             )
         ELSE quantity
     END AS quantity
-FROM measured;
+FROM measured_again WHERE group_json IS NULL;
+
+-- Groups are not rounded: they add up to what is rounded once.
+CREATE OR REPLACE TEMP VIEW groups_of_usage_again AS
+SELECT subscription_id, cycle, meter, group_json, events, skipped, quantity
+FROM measured_again WHERE group_json IS NOT NULL;
