@@ -78,7 +78,7 @@ def main() -> None:
     target, *arguments = sys.argv[1:]
     one_input, seeds = {"files": (one_file, _files), "lines": (one_file_of_lines, _lines)}[target]
     # Lines are halved down to one, so that each is read quickly if it can be.
-    envelopes.LEAST_ROWS = typed.LEAST_ROWS = 1  # type: ignore[misc]
+    vars(envelopes)["LEAST_ROWS"] = vars(typed)["LEAST_ROWS"] = 1
     with TemporaryDirectory(prefix="seeds") as folder:
         for number, seed in enumerate(seeds()):
             (Path(folder) / f"{number}").write_bytes(seed)

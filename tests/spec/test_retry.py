@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from meterhouse.catalog.settings import Settings
+from meterhouse.catalog.settings import Limits, Settings
 from meterhouse.landing import RetryReport, land_folder, look_at, retry_rejected
 from tests.records import CLOCK, DyingStore, KilledError, event
 from tests.tables import assert_rows
@@ -195,3 +196,21 @@ def test_bytes_that_are_no_text_are_not_read_from_what_is_shown_of_them(tmp_path
     report = _retry(tmp_path, store)
     assert report.refused["bad_utf8"] == 1
     assert report.missing.total() == 0
+
+
+def test_a_bomb_is_read_again_when_the_limit_is_raised(tmp_path: Path) -> None:
+    blank = b" " * (1 << 20) + b"\n"
+    with gzip.open(tmp_path / "e.jsonl.gz", "wb") as packed:
+        packed.write(event(event_id="a").encode() + b"\n")
+        for _ in range(260):
+            packed.write(blank)
+        packed.write(event(event_id="b").encode())
+    store = DyingStore()
+    _land(tmp_path, store)
+    assert store.table("rejected_events").select("position", "reason").rows() == [(0, "unreadable_file")]
+    _land(tmp_path, store, limits=Limits(max_inflation=10_000))
+    assert store.table("events")["event_id"].to_list() == ["a"], "the file was landed, as far as it could be read"
+    report = _retry(tmp_path, store, limits=Limits(max_inflation=10_000))
+    assert report.outcomes == {"file": 1}
+    assert store.table("events")["event_id"].to_list() == ["a", "b"]
+    assert store.open_rejects().is_empty()
