@@ -206,6 +206,8 @@ TAUGHT_APART: Final = [event('{"a": {"b": 1}}').encode(), event('{"a.b": {"c": 1
 @example([event('{"a": ":null"}').encode()], [event('{"a": "x"}').encode()])
 @example([event('{"a": {"b": 2}, "a.b": null}').encode()], TAUGHT_APART)
 @example([event().encode() + b"\x0b"], [event().encode()])
+@example([event('{"a": "}", "b": 1}').encode(), event('{"b": 1, "a": "{"}').encode()], [event('{"a": "x"}').encode()])
+@example([event('{"a": {"b": [{}, null]}}').encode()], [event('{"a": {"b": [{}]}}').encode()])
 @given(st.lists(lines, min_size=1, max_size=8), st.lists(usual, max_size=8))
 def test_lines_are_the_same_however_they_are_read(lines: list[bytes], taught: list[bytes]) -> None:
     read_in_all_ways(lines, taught)

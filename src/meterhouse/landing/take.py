@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import polars as pl
 
+from meterhouse.landing.at_once import read_at_once
 from meterhouse.landing.batch import Batch, Origin, rejected_rows
 from meterhouse.landing.checks import find_faults, with_instants
 from meterhouse.landing.json_text.known import Known
 from meterhouse.landing.properties.rare import RARE
-from meterhouse.landing.properties.typed import type_metadata
+from meterhouse.landing.properties.typed import Typed, type_metadata
 from meterhouse.landing.reasons import Faults, too_large
 from meterhouse.landing.shapes.envelopes import read_envelopes
 from meterhouse.landing.shapes.fields import one_shape, read_lines
@@ -25,7 +26,11 @@ from meterhouse.tables.properties import property_of
 
 def take_lines(lines: pl.DataFrame, origin: Origin, known: Known) -> Batch:
     """Take lines of JSON as `as_lines` gives them."""
-    quick = _judge(read_envelopes(lines, known), Faults(), origin, known)
+    fields = read_at_once(lines, known, origin.settings.limits)
+    is_typed = fields is not None
+    quick = _judge(
+        read_envelopes(lines, known) if fields is None else fields, Faults(), origin, known, is_typed=is_typed
+    )
     if quick.accepted.len() == lines.height:
         return Batch(quick.events, quick.voids, empty(RejectedEvents).collect(), quick.rounded)
     careful = take_with_care(_without(lines, "position", quick.accepted), origin, known)
@@ -74,12 +79,17 @@ class _Judged(NamedTuple):
         return self.events["position"].append(self.voids["position"])
 
 
-def _judge(fields: pl.DataFrame, faults: Faults, origin: Origin, known: Known) -> _Judged:
-    """Check records and type their metadata. The first fault of a record is the one it is refused for."""
+def _judge(fields: pl.DataFrame, faults: Faults, origin: Origin, known: Known, *, is_typed: bool = False) -> _Judged:
+    """Check records and type their metadata, or find it typed beside their fields.
+
+    The first fault of a record is the one it is refused for.
+    """
     checked = with_instants(one_shape(fields, origin.source), origin.landed_at).with_row_index("place")
     found = find_faults(checked, origin.settings, origin.landed_at, is_changed=origin.is_changed)
     usable = _without(checked, "place", pl.Series([*faults, *found], dtype=pl.UInt32()))
-    typed = type_metadata(usable["metadata"], known, origin.settings.limits)
+    typed = (
+        Typed(usable.select("place")) if is_typed else type_metadata(usable["metadata"], known, origin.settings.limits)
+    )
     unusable = Faults({usable["place"][number]: fault for number, fault in typed.faults.items()})
     rows = usable.hstack(typed.columns.drop("place"))
     accepted = _without(rows, "place", pl.Series(list(unusable), dtype=pl.UInt32()))

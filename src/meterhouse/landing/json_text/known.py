@@ -62,10 +62,14 @@ class _Seen:
 
 
 class Known:
-    """The fields that records have, and what properties were seen to be. May be used by several threads."""
+    """The fields that records have, and what properties were seen to be. May be used by several threads.
+
+    `misses` counts how often, since it last was not, records were not like those before.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self.fields: frozenset[str] = frozenset()
+        self.misses = 0
         self._most = most
         self._lock = Lock()
         self._root = _Seen({"object"})
@@ -96,6 +100,10 @@ class Known:
             for characters, group in apart.items():
                 chosen = {path: _BEGINS.get(str(character)) for path, character in zip(mixed, characters, strict=True)}
                 yield group.drop(*begins), self._schema(chosen)
+
+    def properties(self) -> pa.Schema | None:
+        """What all metadata may be read as; None where a property has mixed kinds."""
+        return self._schema({})
 
     def _schema(self, chosen: dict[Path, Sort | None]) -> pa.Schema | None:
         with self._lock:

@@ -10,6 +10,7 @@ from typing import Final
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pj
 
 LEAST_ROWS: Final = 256
@@ -44,8 +45,10 @@ def is_parsable(text: pl.Expr) -> pl.Expr:
     return text.str.starts_with("{") & text.str.ends_with("}") & is_line
 
 
-def parse(texts: pl.Series, schema: pa.Schema) -> pa.Table | None:
+def parse(texts: pl.Series, schema: pa.Schema, *, with_braces_in_text: bool = True) -> pa.Table | None:
     """One row per text, all of which are `is_parsable`; None where one is not an object that fits the schema.
+
+    None as well where braces are in text, not only around objects, unless they may be.
 
     With decimals of 26 digits nothing overflows silently, as long as no text `has_extreme_number`.
 
@@ -56,8 +59,10 @@ def parse(texts: pl.Series, schema: pa.Schema) -> pa.Table | None:
     table = _read(joined, schema)
     if table is None or table.num_rows != len(texts):
         return None
+    if not with_braces_in_text and any(_count(joined, brace) != _objects(table) for brace in "{}"):
+        return None
     strict = pa.schema([field.with_type(_with_floats(field.type)) for field in schema])
-    if strict.equals(schema) or joined.to_pybytes().count(b'"') == sum(map(_quotes, table.columns)):
+    if strict.equals(schema) or _count(joined, '"') == sum(map(_quotes, table.columns)):
         return table
     # PyArrow takes a decimal from text too, but a float from a number only.
     return None if _read(joined, strict) is None else table
@@ -78,6 +83,24 @@ def _read(joined: pa.Buffer, schema: pa.Schema) -> pa.Table | None:
         )
     except pa.ArrowException:
         return None
+
+
+def _count(joined: pa.Buffer, character: str) -> int:
+    held = pa.Array.from_buffers(pa.uint8(), joined.size, [None, joined])
+    return int((pl.Series(held, dtype=pl.UInt8()) == ord(character)).sum())
+
+
+def _objects(table: pa.Table) -> int:
+    """How many objects the rows are and hold."""
+    return int(table.num_rows) + sum(map(_inner_objects, table.columns))
+
+
+def _inner_objects(column: pa.ChunkedArray) -> int:
+    if pa.types.is_list(column.type):
+        return _inner_objects(pc.list_flatten(column))
+    if pa.types.is_struct(column.type):
+        return len(column) - int(column.null_count) + sum(map(_inner_objects, column.flatten()))
+    return 0
 
 
 def _quotes(column: pa.ChunkedArray) -> int:

@@ -51,21 +51,21 @@ class Typed:
 
 def type_metadata(texts: pl.Series, known: Known, limits: Limits) -> Typed:
     """Type the metadata of records. Nested objects are flattened with `.`; arrays and nulls have no column."""
-    rows = pl.DataFrame({"text": texts}).with_row_index("place").with_columns(is_plain=_is_plain(texts, limits))
-    is_empty, is_plain = pl.col("text") == NO_PROPERTIES, pl.col("is_plain")
+    rows = pl.DataFrame({"text": texts}).with_row_index("place").with_columns(is_plain=is_plain(texts, limits))
+    is_empty = pl.col("text") == NO_PROPERTIES
     parts = [Typed(rows.filter(is_empty).select("place"))]
-    parts += _parts(rows.filter(~is_empty & is_plain), known, limits)
-    parts += _with_care(rows.filter(~is_empty & ~is_plain), known, limits)
+    parts += _parts(rows.filter(~is_empty & pl.col("is_plain")), known, limits)
+    parts += _with_care(rows.filter(~is_empty & ~pl.col("is_plain")), known, limits)
     return _together(parts)
 
 
-def _is_plain(texts: pl.Series, limits: Limits) -> pl.Expr:
+def is_plain(texts: pl.Series, limits: Limits) -> pl.Expr:
     """Whether metadata is taken at once, if it is what it is taken for."""
     text = pl.col("text")
-    is_plain = is_parsable(text) & ~has_extreme_number(text)
+    plain = is_parsable(text) & ~has_extreme_number(text)
     if texts.str.len_bytes().gt(LEAST_NAME_BYTES * limits.max_record_properties).any():
-        is_plain &= text.str.count_matches(":", literal=True) <= limits.max_record_properties
-    return is_plain
+        plain &= text.str.count_matches(":", literal=True) <= limits.max_record_properties
+    return plain
 
 
 def _together(parts: list[Typed]) -> Typed:
@@ -113,8 +113,11 @@ def _part_with_care(rows: pl.DataFrame, known: Known, limits: Limits) -> Typed:
 def _at_once(rows: pl.DataFrame, schema: pa.Schema) -> Typed | None:
     """None where a record does not fit the schema, or a number is out of range."""
     table = parse(rows["text"], schema) if rows.height else None
-    if table is None:
-        return None
+    return None if table is None else typed_of(table, rows["place"])
+
+
+def typed_of(table: pa.Table, places: pl.Series) -> Typed | None:
+    """Properties as they were parsed; None where a number is out of range."""
     columns: list[pl.Series] = []
     rounded: list[int] = []
     for name, sent in zip(table.column_names, table.columns, strict=True):
@@ -125,8 +128,8 @@ def _at_once(rows: pl.DataFrame, schema: pa.Schema) -> Typed | None:
             if kind == "number" and not column.is_between(-LIMIT, LIMIT, closed="none").all():
                 return None
             columns.append(column)
-            rounded.extend([] if is_rounded is None else rows["place"].filter(is_rounded))
-    return Typed(rows.select("place", *columns), rounded=rounded)
+            rounded.extend([] if is_rounded is None else places.filter(is_rounded))
+    return Typed(pl.DataFrame([places, *columns]), rounded=rounded)
 
 
 def _leaves(name: str, values: pa.ChunkedArray) -> Iterator[tuple[str, pa.ChunkedArray]]:
