@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from tempfile import TemporaryDirectory
@@ -9,18 +10,36 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from meterhouse.catalog import Meter
 from meterhouse.catalog.rows import meter_rows
+from meterhouse.invoicing import billing_periods
+from meterhouse.metering import Measured, cuts_within_days, measure_days
 from meterhouse.planning import meter
-from meterhouse.tables import Customers, Events, Subscriptions, VoidedEvents, schema_of
+from meterhouse.planning.events import counting_events
+from meterhouse.planning.untyped import with_properties_of
+from meterhouse.tables import Customers, Events, Subscriptions, UntypedProperties, VoidedEvents, schema_of
 from meterhouse.warehouse import Warehouse
+from tests.small_project import without_waiting_for_the_disk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from meterhouse.catalog import Project
+
+pytestmark = pytest.mark.usefixtures("_quick")
+
+
+@pytest.fixture(scope="module")
+def _quick() -> Iterator[None]:
+    with without_waiting_for_the_disk():
+        yield
+
 
 FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS: Final = 4
@@ -41,11 +60,12 @@ MEANINGS: Final[dict[str, list[dict[str, Any]]]] = {
     ],
     "size": [
         {"aggregation": {"func": function, "property": "size"}, "filter": rule}
-        for function in ("sum", "last", "unique", "max")
+        for function in ("sum", "last", "unique", "max", "weighted_sum")
         for rule in ({}, LARGE)
     ],
+    "extra": [{"aggregation": {"func": function, "property": "extra"}} for function in ("sum", "min")],
 }
-"""What the two meters may mean, one after the other."""
+"""What the meters may mean, one after the other. `extra` has no column: it is read from the metadata."""
 
 maybe_id = st.sampled_from([None, *IDS])
 sent = st.fixed_dictionaries(
@@ -55,6 +75,7 @@ sent = st.fixed_dictionaries(
         "subscription_id": maybe_id,
         "hour": st.integers(0, 24 * DAYS - 1),
         "size": st.sampled_from([None, *map(Decimal, range(5))]),
+        "extra": st.sampled_from([None, 1, 2]),
     }
 )
 changes = st.one_of(
@@ -84,6 +105,8 @@ class Books:
     def __init__(self, folder: str) -> None:
         self.warehouse = Warehouse(folder)
         self.meters: dict[str, Meter] = {}
+        untyped = pl.DataFrame([("number", "extra", FIRST)], schema_of(UntypedProperties), orient="row")
+        self.warehouse.append("untyped_properties", untyped)
 
     def change(self, change: dict[str, Any], step: int) -> None:
         """Change one thing."""
@@ -121,22 +144,34 @@ class Books:
         )
         return meter(cast("Project", project), self.warehouse, AS_OF)
 
-    def measured(self, table: str) -> pl.DataFrame:
-        """What was stored of a table."""
-        rows = self.warehouse.scan(table).collect()
-        return rows.sort(pl.selectors.exclude(pl.selectors.list()))
+    def stored(self) -> Measured:
+        """What metering has stored."""
+        return Measured(*(self.warehouse.scan(table).collect() for table in Measured._fields))
+
+    def measured(self) -> Measured:
+        """What the stage measures of all events at once, which knows nothing of what was stored before."""
+        people = (self.warehouse.scan("customers"), self.warehouse.scan("subscriptions"))
+        events = counting_events(self.warehouse, pl.lit(value=True))
+        held = with_properties_of(self.meters.values(), events, self.warehouse)
+        return measure_days(held, self.meters, *people, cuts_within_days(billing_periods(people[1], AS_OF)))
+
+
+def assert_same(found: Measured, expected: Measured) -> None:
+    for rows, wanted in zip(found, expected, strict=True):
+        key = pl.selectors.exclude(pl.selectors.list())
+        assert_frame_equal(rows.sort(key), wanted.sort(key), check_column_order=False)
 
 
 def event_rows(events: list[dict[str, Any]], step: int) -> pl.DataFrame:
     rows = [
-        event
+        {name: value for name, value in event.items() if name != "extra"}
         | {
             "source": "user",
             "event_id": f"{step}-{place}",
             "name": "call",
             "timestamp": FIRST + timedelta(hours=event["hour"]),
             "received_at": AS_OF,
-            "metadata": "{}",
+            "metadata": "{}" if event["extra"] is None else json.dumps({"extra": event["extra"]}),
             "file_id": "file",
             "position": place + 1,
             "date": (FIRST + timedelta(hours=event["hour"])).date(),
@@ -167,21 +202,78 @@ def subscription_rows(subscriptions: dict[str, tuple[str, int]]) -> pl.DataFrame
     return pl.DataFrame(rows, schema_of(Subscriptions), orient="row")
 
 
-@settings(max_examples=25, deadline=None)
+MEANT: Final = {"meters": {name: meanings[0] for name, meanings in MEANINGS.items()}}
+
+
+@settings(max_examples=10, deadline=None)
 @given(st.lists(sent, min_size=5, max_size=20), st.lists(changes, min_size=2, max_size=6))
 def test_metering_what_is_stale_is_metering_all(events: list[dict[str, Any]], made: list[dict[str, Any]]) -> None:
-    first: list[dict[str, Any]] = [
-        {"events": events},
-        {"meters": {name: meanings[0] for name, meanings in MEANINGS.items()}},
-    ]
-    with TemporaryDirectory() as now_and_then, TemporaryDirectory() as at_once:
-        step_by_step, from_scratch = Books(now_and_then), Books(at_once)
+    first: list[dict[str, Any]] = [{"events": events}, MEANT]
+    with TemporaryDirectory() as folder:
+        books = Books(folder)
         for step, change in enumerate(first + made):
-            step_by_step.change(change, step)
-            step_by_step.meter()
-            from_scratch.change(change, step)
-        from_scratch.meter()
+            books.change(change, step)
+            books.meter()
+            if step > 0:
+                assert_same(books.stored(), books.measured())
+        assert books.meter() == []
 
-        for table in ("usage_daily", "sent_ids"):
-            assert_frame_equal(step_by_step.measured(table), from_scratch.measured(table))
-        assert step_by_step.meter() == []
+
+def event(hour: int, **said: Any) -> dict[str, Any]:
+    nothing = dict.fromkeys(("customer_id", "external_customer_id", "subscription_id", "size", "extra"))
+    return nothing | {"hour": hour, "size": Decimal(3), "extra": 1} | said
+
+
+BEFORE: Final[list[dict[str, Any]]] = [
+    {
+        "events": [
+            *(event(hour, customer_id="ada") for hour in (5, 20, 40)),
+            event(50, external_customer_id="bob", size=Decimal(1)),
+            event(70, subscription_id="carl"),
+            event(71, size=None),
+        ]
+    },
+    {"customers": {"ada": "bob", "bob": "carl"}},
+    {"subscriptions": {"ada": ("ada", 0), "carl": ("bob", 0)}},
+    MEANT,
+]
+"""On four days: calls of a customer, of another by each of her ids, and of nobody."""
+
+
+def meanings(**chosen: int) -> dict[str, Any]:
+    return {"meters": {name: of[chosen.get(name, 0)] for name, of in MEANINGS.items() if chosen.get(name) != -1}}
+
+
+EACH: Final[dict[str, tuple[dict[str, Any], list[int]]]] = {
+    "an event": ({"events": [event(30, customer_id="ada")]}, [1]),
+    "an event of a new day": ({"events": [event(24, customer_id="ada"), event(95, customer_id="ada")]}, [1, 3]),
+    "a customer is gone": ({"customers": {"bob": "carl"}}, [0, 1, 2]),
+    "a customer has another external id": ({"customers": {"ada": "ada", "bob": "bob"}}, [2]),
+    "two customers swap their external ids": ({"customers": {"ada": "carl", "bob": "bob"}}, [2]),
+    "a subscription is another's": ({"subscriptions": {"ada": ("ada", 0), "carl": ("ada", 0)}}, [2]),
+    "a subscription is gone": ({"subscriptions": {"ada": ("ada", 0)}}, [2]),
+    "cycles begin within the day": ({"subscriptions": {"ada": ("ada", 10), "carl": ("bob", 0)}}, [0, 1, 2]),
+    "a meter is another": (meanings(calls=1), [0, 1, 2]),
+    "a meter has groups": (meanings(calls=2), [0, 1, 2]),
+    "a meter changes within a day": (meanings(calls=3), [1, 2]),
+    "a meter changes at the end of a day": (meanings(calls=4), [2]),
+    "a meter is gone": (meanings(size=-1), [0, 1, 2]),
+    "a meter of a property without a column": (meanings(extra=1), [0, 1, 2]),
+    "an event is taken back": ({"voided": 2}, [1]),
+}
+"""A change, and the days that are metered for it."""
+
+
+@pytest.mark.parametrize("change", EACH)
+def test_each_change_is_noticed_and_no_other_day_is_metered(tmp_path: Path, change: str) -> None:
+    books = Books(str(tmp_path))
+    for step, before in enumerate(BEFORE):
+        books.change(before, step)
+    books.meter()
+    was = books.stored()
+    what, days = EACH[change]
+    books.change(what, len(BEFORE))
+    assert books.meter() == [FIRST.date() + timedelta(days=day) for day in days]
+    assert_same(books.stored(), books.measured())
+    assert not books.stored().usage_daily.equals(was.usage_daily), "the change proves nothing"
+    assert books.meter() == []
