@@ -205,7 +205,7 @@ def subscription_rows(subscriptions: dict[str, tuple[str, int]]) -> pl.DataFrame
 MEANT: Final = {"meters": {name: meanings[0] for name, meanings in MEANINGS.items()}}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(sent, min_size=5, max_size=20), st.lists(changes, min_size=2, max_size=6))
 def test_metering_what_is_stale_is_metering_all(events: list[dict[str, Any]], made: list[dict[str, Any]]) -> None:
     first: list[dict[str, Any]] = [{"events": events}, MEANT]
