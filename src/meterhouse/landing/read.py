@@ -33,7 +33,12 @@ CHUNK_BYTES: Final = 32 << 20
 """Text held as Python objects at once, which takes about ten times as much memory."""
 
 PIECE_ROWS: Final = 64
-"""Rows that are read at once of a Parquet file, before it is known how large they are."""
+"""Rows that are read at once of a Parquet file, before it is known how large they are: one may be all of its group."""
+
+PIECE_ROWS_OF_SMALL_GROUPS: Final = 1000
+
+SMALL_GROUP_BYTES: Final = 128 << 20
+"""In a row group with no more bytes, as many rows may be read at once: fewer cost most of the time of reading."""
 
 THREADS: Final = min(4, os.cpu_count() or 1)
 """Parts of a file that are read at once; one more waits to be taken. All of them take memory."""
@@ -149,7 +154,7 @@ class _Reader:
                 if self.fault is None:
                     sizes = sizes_of(self._path, opened)
                     refuse_bomb(self._path, sizes.file, self._origin.settings.limits.max_inflation)
-                    piece_rows = min(self._chunk_rows, _piece_rows(sizes, opened.metadata.num_rows))
+                    piece_rows = min(self._chunk_rows, _piece_rows(sizes, opened.metadata))
                     yield from map(written_out, opened.iter_batches(piece_rows))
         except (pa.ArrowException, OSError, Damage) as damage:
             self.fault = Fault("unreadable_file", _first_line(damage))
@@ -183,9 +188,11 @@ def _chunks(items: Iterable[Item], rows: int, measure: Callable[[Item], tuple[in
         yield chunk
 
 
-def _piece_rows(sizes: Sizes, rows: int) -> int:
-    row = max(sizes.row, sizes.file // max(1, rows))
-    return max(1, min(PIECE_ROWS, CHUNK_BYTES // 2 // max(1, row)))
+def _piece_rows(sizes: Sizes, metadata: pq.FileMetaData) -> int:
+    row: int = max(sizes.row, sizes.file // max(1, metadata.num_rows))
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    is_small = all(group.total_byte_size <= SMALL_GROUP_BYTES for group in groups)
+    return max(1, min(PIECE_ROWS_OF_SMALL_GROUPS if is_small else PIECE_ROWS, CHUNK_BYTES // 2 // max(1, row)))
 
 
 def _first_line(damage: BaseException) -> str:
