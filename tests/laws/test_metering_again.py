@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -22,13 +25,13 @@ from meterhouse.metering import Measured, cuts_within_days, measure_days
 from meterhouse.planning import meter
 from meterhouse.planning.events import counting_events
 from meterhouse.planning.untyped import with_properties_of
+from meterhouse.planning.usage import stale_days
 from meterhouse.tables import Customers, Events, Subscriptions, UntypedProperties, VoidedEvents, schema_of
 from meterhouse.warehouse import Warehouse
 from tests.small_project import without_waiting_for_the_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from meterhouse.catalog import Project
 
@@ -276,4 +279,48 @@ def test_each_change_is_noticed_and_no_other_day_is_metered(tmp_path: Path, chan
     assert books.meter() == [FIRST.date() + timedelta(days=day) for day in days]
     assert_same(books.stored(), books.measured())
     assert not books.stored().usage_daily.equals(was.usage_daily), "the change proves nothing"
+    assert books.meter() == []
+
+
+def drop_rows(books: Books) -> None:
+    """Drop the data files of customers as they were, as a vacuum does."""
+    was = books.warehouse.file_uris("customers")
+    books.change({"customers": {"ada": "ada"}}, 0)
+    for file in was:
+        Path(file).unlink()
+
+
+def clean_log(books: Books) -> None:
+    """Keep a checkpoint of customers as they are, and no commit of before, as Delta does after 30 days."""
+    books.change({"customers": {"ada": "ada"}}, 0)
+    folder = books.warehouse.root / "customers"
+    DeltaTable(str(folder)).create_checkpoint()
+    for commit in sorted((folder / "_delta_log").glob("*.json"))[:-1]:
+        commit.unlink()
+
+
+def make_anew(books: Books) -> None:
+    """Other customers, in a table with as many versions."""
+    shutil.rmtree(books.warehouse.root / "customers")
+    books.change({"customers": {"ada": "ada"}}, 0)
+
+
+def make_anew_and_change(books: Books) -> None:
+    """The version of before is there, but is another."""
+    make_anew(books)
+    books.change({"customers": {"ada": "bob", "bob": "carl"}}, 0)
+
+
+@pytest.mark.parametrize("lose", [drop_rows, clean_log, make_anew, make_anew_and_change])
+def test_all_days_are_metered_again_where_it_is_lost_whose_events_were(
+    tmp_path: Path, lose: Callable[[Books], None]
+) -> None:
+    books = Books(str(tmp_path))
+    for step, before in enumerate(BEFORE):
+        books.change(before, step)
+    all_days = books.meter()
+    lose(books)
+    assert stale_days(books.warehouse, AS_OF) == all_days
+    assert books.meter() == all_days
+    assert_same(books.stored(), books.measured())
     assert books.meter() == []

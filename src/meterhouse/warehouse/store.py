@@ -17,7 +17,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from meterhouse.errors import WarehouseError
 from meterhouse.tables import WAREHOUSE, Stored, empty, schema_of, verify, verify_many
-from meterhouse.warehouse.commit import make_durable, newest_commit, until_it_holds
+from meterhouse.warehouse.commit import make_durable, newest_commit, read_commit, until_it_holds
 from meterhouse.warehouse.files import (
     StoredFile,
     add_columns,
@@ -86,6 +86,17 @@ class Warehouse:
         """
         newest = newest_commit(self.root / table)
         return "" if newest is None else f"{newest.stem} {hashlib.sha256(newest.read_bytes()).hexdigest()}"
+
+    def scan_stamped(self, table: str, stamp: str) -> pl.LazyFrame:
+        """The table's rows as they were when it had this stamp; raises WarehouseError where they are there no more."""
+        version, _, digest = stamp.partition(" ")
+        commit = read_commit(self.root / table, int(version))
+        if commit is None or commit.digest != digest:
+            message = (
+                f"Table '{table}' has no version {stamp} any more: its log was cleaned, or it was made anew since."
+            )
+            raise WarehouseError(message)
+        return self.scan(table, int(version))
 
     def versions(self) -> dict[str, int]:
         """Version of each table that was ever written."""
