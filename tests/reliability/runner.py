@@ -16,6 +16,7 @@ import deltalake
 
 from meterhouse.cli.faults import tell
 from meterhouse.errors import MeterhouseError
+from meterhouse.planning import usage
 from meterhouse.warehouse import Warehouse, commit, journal, store
 from tests.small_project import run_through
 
@@ -35,6 +36,8 @@ STEPS: Final = {
     "write": Step(store, "commit_files"),
     "sync": Step(commit, "sync_files"),
     "compact": Step(Warehouse, "compact"),
+    "meter": Step(usage, "_meter_days"),
+    "metered": Step(usage, "note_made"),
     "journal": Step(journal, "_write"),
     "apply": Step(journal, "_apply"),
     "remove": Step(journal, "_remove"),

@@ -10,6 +10,7 @@ import sys
 import time
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 import pytest
@@ -17,7 +18,7 @@ from polars.testing import assert_frame_equal
 
 from meterhouse.errors import WarehouseBusy
 from meterhouse.planning.fingerprints import frame_digest
-from tests.reliability.comparing import BILLED, FEBRUARY, MIDDLE, all_pass, assert_same, final, numbers
+from tests.reliability.comparing import BILLED, FEBRUARY, MIDDLE, all_pass, assert_same, copied, final, numbers
 from tests.small_project import (
     FIRST_DAY,
     LAST_DAY,
@@ -165,6 +166,66 @@ def test_a_run_cut_off_after_metering_is_stale_though_the_change_is_taken_back(t
     edit(root / "catalog" / "meters.yaml", "value: none", "value: large")
     run_through(root)
     assert_frame_equal(contents(root, ["usage_daily"])["usage_daily"], before)
+
+
+CUT_OFF: Final = {
+    "nothing written": ("meter", "1", 0),
+    "first days written, not noted": ("metered", "1", 31),
+    "first days noted": ("meter", "2", 31),
+    "all days written, the last not noted": ("metered", "2", 40),
+}
+"""A step of metering two batches of days, its turn, and the days that were metered again before it."""
+
+OTHERS: Final = pl.col("meter") != "tokens"
+
+
+@pytest.fixture(scope="module")
+def changed(uninterrupted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project after a run, a change of one of its meters, and a run that was not killed."""
+    root = copied(uninterrupted, tmp_path_factory.mktemp("changed"))
+    change_meter(root)
+    run_through(root)
+    return root
+
+
+def change_meter(root: Path) -> None:
+    edit(root / "catalog" / "meters.yaml", "value: large", "value: large-1")
+
+
+@pytest.mark.parametrize("instant", CUT_OFF)
+def test_a_run_killed_while_one_meter_is_replaced_among_others_ends_as_if_it_had_not_been(
+    ran: Path, uninterrupted: Path, changed: Path, instant: str
+) -> None:
+    """Rows of all meters share a day's files: those of other meters are written again as they were."""
+    step, turn, days_replaced = CUT_OFF[instant]
+    before, after = (states_of(root) for root in (uninterrupted, changed))
+    change_meter(ran)
+
+    assert killed(start(ran, step, turn))
+
+    replaced = pl.col("date") < FIRST_DAY + timedelta(days=days_replaced)
+    assert_frame_equal(states_of(ran), pl.concat([after.filter(replaced), before.filter(~replaced)]))
+    assert_frame_equal(states_of(ran).filter(OTHERS), before.filter(OTHERS))
+    run_through(ran)
+    assert_frame_equal(states_of(ran), after)
+    assert_same(contents(ran), contents(changed))
+
+
+@pytest.mark.parametrize("instant", ["first days written, not noted", "first days noted"])
+def test_a_change_taken_back_after_the_kill_leaves_the_states_of_before(
+    ran: Path, uninterrupted: Path, instant: str
+) -> None:
+    step, turn, _ = CUT_OFF[instant]
+    change_meter(ran)
+    assert killed(start(ran, step, turn))
+    edit(ran / "catalog" / "meters.yaml", "value: large-1", "value: large")
+    run_through(ran)
+    assert_same(contents(ran, BILLED), contents(uninterrupted, BILLED))
+
+
+def states_of(root: Path) -> pl.DataFrame:
+    """Rows of `usage_daily`, day by day."""
+    return contents(root, ["usage_daily"])["usage_daily"].sort("date", maintain_order=True)
 
 
 def interrupted(*_: object) -> None:
