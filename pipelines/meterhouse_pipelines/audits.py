@@ -21,6 +21,7 @@ METERING: Final = {"events_by_day": "usage_daily", "usage_daily": "usage_daily"}
 
 BILLING: Final = {
     "usage": "usage",
+    "usage_by_group": "usage_by_group",
     "late_usage": "usage",
     "credit_grants": "credit_ledger",
     "credit_entries": "credit_ledger",

@@ -35,10 +35,10 @@ ALTERATIONS: Final = """
     landed_files        | landed_files         | records                  | true
     landed_files        | landed_files         | duplicates               | true
     unfinished_landings | landed_files         | DROP                     | true
-    landed_files        | events               | DROP                     | true
-    landed_files        | rejected_events      | DROP                     | true
-    landed_files        | event_duplicates     | DROP                     | true
-    landed_files        | event_conflicts      | DROP                     | true
+    landed_files        | events               | DROP                     | WAS_LANDED
+    landed_files        | rejected_events      | DROP                     | WAS_LANDED
+    landed_files        | event_duplicates     | DROP                     | WAS_LANDED
+    landed_files        | event_conflicts      | DROP                     | WAS_LANDED
     landed_files        | voids                | DROP                     | true
     landed_files        | landed_files         | voids                    | true
     events              | events               | REPEAT                   | true
@@ -202,6 +202,8 @@ _WORDS: Final = {
     "VOIDS_ALONE": "(source, event_id) IN (SELECT (source, event_id) FROM voids SEMI JOIN voided_events "
     "USING (source, event_id) GROUP BY ALL HAVING count(*) = 1)",
     "IS_VOIDED": "(source, event_id) IN (SELECT (source, event_id) FROM voided_events)",
+    # Those that a retry landed are another check's.
+    "WAS_LANDED": "(file_id, position) NOT IN (SELECT (file_id, position) FROM retried_records)",
     "WAS_RETRIED": "(file_id, position) IN (SELECT (file_id, position) FROM retried_records WHERE position > 0)",
     "HAS_MORE_STEPS": "(invoice_id, line_no) IN (SELECT (invoice_id, line_no) FROM rated_lines WHERE step = 2)",
     "HAS_PRICED": "(product, price_id) IN (SELECT (product, price_id) FROM invoice_lines "

@@ -35,7 +35,7 @@ FIRST_DAY: Final = datetime(2025, 1, 1, tzinfo=UTC)
 A_DAY: Final = timedelta(days=1)
 CLOCK: Final = datetime(2030, 1, 1, tzinfo=UTC)
 
-_SETTINGS: Final = Settings(name="conformance", missing_customer="unattributed")
+_SETTINGS: Final = Settings(name="conformance", missing_customer="unattributed", past_limit_days=36500)
 _json: Final = msgspec.json.Encoder(decimal_format="number").encode
 CUSTOMER: Final = "c"
 _METER: Final = ("filter", "aggregation", "group_by")
