@@ -28,7 +28,7 @@ from meterhouse.metering import (
     measure_periods,
 )
 from meterhouse.tables import BillingPeriods, Customers, Events, LandedFiles, MeteredPrices, Subscriptions, schema_of
-from meterhouse.tables.properties import TYPES, PropertyNames
+from meterhouse.tables.properties import TYPES, column_of
 from tests.oracle.engine import assert_passes, audit_frames, register
 from tests.tables import rows
 
@@ -215,8 +215,7 @@ def kind_of(value: Value | None) -> Kind | None:
 
 def event_rows(events: list[dict[str, Any]]) -> pl.DataFrame:
     """Events with their properties in typed columns; two senders share each event id."""
-    names = PropertyNames()
-    columns = {names.column(kind, name): (kind, name) for name in METADATA for kind in TYPES}
+    columns = {column_of(kind, name): (kind, name) for name in METADATA for kind in TYPES}
     held = [
         {
             column: event["properties"][name] if kind_of(event["properties"][name]) == kind else None

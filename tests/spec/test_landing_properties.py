@@ -7,7 +7,7 @@ import pytest
 
 from meterhouse.tables import Events, schema_of
 from meterhouse.tables.columns import QUANTITY
-from meterhouse.tables.properties import PropertyNames, column_of, property_columns, property_of
+from meterhouse.tables.properties import column_of, property_columns, property_of
 from tests.records import event, read
 from tests.tables import assert_rows
 
@@ -96,6 +96,14 @@ def test_metadata_is_kept_as_it_was_sent() -> None:
         ("größe", "number_größe"),
         ("", "number_"),
         ("a.b", "number_a.b"),
+        ("promptTokens", "number_prompt__tokens"),
+        ("Model", "number___model"),
+        ("HTTP_Status", "number___h__t__t__p___status"),
+        ("_meta", "number__meta"),
+        ("__typename", "number__%5Ftypename"),
+        ("a___B", "number_a_%5F%5F__b"),
+        ("%5F", "number_%255__f"),
+        ("Ärger", "number_%C3%84rger"),
     ],
 )
 def test_column_names(name: str, column: str) -> None:
@@ -105,16 +113,3 @@ def test_column_names(name: str, column: str) -> None:
 
 def test_columns_of_events_are_no_properties() -> None:
     assert property_columns(schema_of(Events).names()) == {}
-
-
-def test_columns_that_differ_in_letter_case_only_are_told_apart() -> None:
-    names = PropertyNames()
-    columns = [names.column("text", name) for name in ("model", "Model", "ID", "id", "Id")]
-    assert columns == ["text_model", "text_%4Dodel", "text_ID", "text_%69%64", "text_%49d"]
-    assert names.column("number", "Model") == "number_Model"
-
-
-def test_a_property_keeps_the_column_that_it_has() -> None:
-    names = PropertyNames(["event_id", "text_%4Dodel"])
-    assert names.column("text", "Model") == "text_%4Dodel"
-    assert names.column("text", "model") == "text_model"

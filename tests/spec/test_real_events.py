@@ -187,7 +187,7 @@ def test_a_staircase_charges_what_the_chargers_charged(tmp_path: Path) -> None:
     the data and does not explain all of it: 3,333 of the 3,395 sessions, 317 of the 379 paid ones.
     """
     sessions = _sessions(tmp_path)
-    rated = _rated(sessions.select("event_id", quantity="number_chargeTimeHrs"), _staircase())
+    rated = _rated(sessions.select("event_id", quantity="number_charge__time__hrs"), _staircase())
     compared = sessions.join(rated, on="event_id").select(
         "event_id", "amount_minor", paid=(pl.col("number_dollars") * 100).cast(pl.Int64)
     )
@@ -207,10 +207,10 @@ def test_a_unit_price_of_steps_charges_the_same_but_for_the_minimum(tmp_path: Pa
     """
     price = {"kind": "unit", "amount": Decimal("0.08333333333333"), "included": FREE_HOURS * STEPS_AN_HOUR}
     sessions = _sessions(tmp_path)
-    steps = pl.Series([_whole_steps(hours) for hours in sessions["number_chargeTimeHrs"]], dtype=pl.Decimal(38, 12))
+    steps = pl.Series([_whole_steps(hours) for hours in sessions["number_charge__time__hrs"]], dtype=pl.Decimal(38, 12))
     rated = _rated(sessions.select("event_id", steps.alias("quantity")), price)
-    staircase = _rated(sessions.select("event_id", quantity="number_chargeTimeHrs"), _staircase())
-    least = pl.when(pl.col("number_chargeTimeHrs") > FREE_HOURS).then(LEAST_CENTS).otherwise(0)
+    staircase = _rated(sessions.select("event_id", quantity="number_charge__time__hrs"), _staircase())
+    least = pl.when(pl.col("number_charge__time__hrs") > FREE_HOURS).then(LEAST_CENTS).otherwise(0)
     compared = (
         sessions.join(rated, on="event_id")
         .join(staircase, on="event_id", suffix="_staircase")

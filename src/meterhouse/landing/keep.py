@@ -15,7 +15,7 @@ from meterhouse.landing.properties.rare import SentProperties
 from meterhouse.landing.voids import newly_voided
 from meterhouse.tables import Events, schema_of
 from meterhouse.tables.columns import INSTANT
-from meterhouse.tables.properties import MOST_REMEMBERED, Held, PropertyNames, is_typable
+from meterhouse.tables.properties import MOST_REMEMBERED, Held, column_of, is_typable, property_columns
 
 _SIDE_TABLES: Final = {
     "rejected": "rejected_events",
@@ -117,15 +117,17 @@ def _typed_and_untyped(
 ) -> tuple[pl.DataFrame, list[Held]]:
     """Give new properties their columns for ever, in the order in which accepted events first have them.
 
-    So columns depend on what is stored and on nothing else: not on refused records, nor on where a landing was cut off.
-    Properties that come when there are `most` columns have none, and are returned where they were not known as such.
+    So which ones have columns depends on what is stored and on nothing else: not on refused records, nor on where a
+    landing was cut off. Properties that come when there are `most` columns have none, and are returned where they were
+    not known as such.
     """
-    names, sent = PropertyNames(stored), SentProperties(events)
+    held_in_columns, sent = set(property_columns(stored)), SentProperties(events)
     new: list[Held] = []
     typed: dict[str, pl.Series] = {}
     for held in sent.in_order():
-        if held in names or (is_typable(held[1]) and held not in untyped and len(names) < most):
-            typed[names.column(*held)] = sent.column(held)
+        if held in held_in_columns or (is_typable(held[1]) and held not in untyped and len(held_in_columns) < most):
+            held_in_columns.add(held)
+            typed[column_of(*held)] = sent.column(held)
         elif is_typable(held[1]) and held not in untyped:
             new.append(held)
     return events.select(schema_of(Events).names()).with_columns(**typed), new

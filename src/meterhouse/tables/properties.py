@@ -1,11 +1,15 @@
 """How the properties of events become typed columns of `events`, and columns become properties again.
 
 A property has up to three columns, since senders change their minds: `number_*`, `text_*` and `flag_*`. The name after
-the prefix is the property's, with the characters that Delta refuses percent-encoded, so that decoding gives it back.
+the prefix is the property's, with the characters that Delta refuses percent-encoded. A capital is two underscores and
+the small letter (`promptTokens` is `number_prompt__tokens`), since DuckDB and Delta take columns that differ in letter
+case only for one. So a column's name follows from the property's alone, whatever came before, and can be read back.
 """
 
 from __future__ import annotations
 
+import re
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 from urllib.parse import unquote
 
@@ -14,7 +18,7 @@ import polars as pl
 from meterhouse.tables.columns import QUANTITY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Collection, Iterable
 
 Kind: TypeAlias = Literal["number", "text", "flag"]
 
@@ -25,6 +29,7 @@ TYPES: Final[dict[Kind, pl.DataType]] = {"number": QUANTITY, "text": pl.String()
 REFUSED: Final = frozenset(' ,;{}()\n\t=%"')
 """What Delta refuses in a column name, the escape itself, and the quote that would end a name in SQL."""
 
+_CAPITAL: Final = re.compile("__([a-z])")
 
 LONGEST: Final = 200
 """Bytes of a property's name. A longer one has no column; what an event holds under it is read from its metadata."""
@@ -37,15 +42,15 @@ Held: TypeAlias = tuple[Kind, str]
 
 
 def column_of(kind: Kind, property_name: str) -> str:
-    """Name the column of a property, as long as no other property differs from it in letter case only."""
-    return f"{kind}_{_encode(property_name, _is_refused)}"
+    """Name the column of a property; no two properties have columns that differ in letter case only."""
+    return f"{kind}_{_encode(property_name)}"
 
 
 def property_of(column: str) -> Held | None:
     """Say which property a column holds, and as what; None for a column that holds none."""
     for kind in KINDS:
         if column.startswith(f"{kind}_"):
-            return kind, unquote(column.removeprefix(f"{kind}_"), errors="strict")
+            return kind, _decode(column.removeprefix(f"{kind}_"))
     return None
 
 
@@ -71,54 +76,21 @@ def without_column(names: Iterable[str], columns: Iterable[str], untyped: Collec
     )
 
 
-class PropertyNames:
-    """Gives each property its column, and no two columns that differ in letter case only.
-
-    DuckDB and Delta take such columns for one. Who comes second has letters percent-encoded: first the uppercase ones,
-    and where that is not enough all of them. Decoding needs to know nothing of this.
-    """
-
-    def __init__(self, existing: Iterable[str] = ()) -> None:
-        """Start from the columns that a table already has: a property keeps its column for ever."""
-        self._columns = property_columns(existing)
-        self._taken = {column.lower() for column in self._columns.values()}
-
-    def __contains__(self, held: Held) -> bool:
-        """Whether this property has a column."""
-        return held in self._columns
-
-    def __len__(self) -> int:
-        """How many columns there are."""
-        return len(self._columns)
-
-    def column(self, kind: Kind, property_name: str) -> str:
-        """The column of this property, new or not."""
-        known = self._columns.get((kind, property_name))
-        if known is not None:
-            return known
-        spellings = (f"{kind}_{_encode(property_name, refused)}" for refused in (_is_refused, _is_upper, _is_cased))
-        column = next(spelling for spelling in spellings if spelling.lower() not in self._taken)
-        self._columns[kind, property_name] = column
-        self._taken.add(column.lower())
-        return column
+def _encode(property_name: str) -> str:
+    before = ["", *property_name]
+    return "".join(map(_spelled, property_name, before))
 
 
-def _is_refused(character: str) -> bool:
-    return character in REFUSED or not character.isprintable()
+def _spelled(character: str, before: str) -> str:
+    if character in ascii_uppercase:
+        return f"__{character.lower()}"
+    # Two underscores mark a capital, but only of A to Z; of other letters' cases one is percent-encoded.
+    is_odd = character == before == "_" or character != character.lower()
+    return _percent(character) if is_odd or character in REFUSED or not character.isprintable() else character
 
 
-def _is_upper(character: str) -> bool:
-    return _is_refused(character) or character.lower() != character
-
-
-def _is_cased(character: str) -> bool:
-    return _is_upper(character) or character.upper() != character
-
-
-def _encode(property_name: str, refused: Callable[[str], bool]) -> str:
-    if not any(map(refused, property_name)):
-        return property_name
-    return "".join(_percent(character) if refused(character) else character for character in property_name)
+def _decode(spelled: str) -> str:
+    return unquote(_CAPITAL.sub(lambda marked: marked[1].upper(), spelled), errors="strict")
 
 
 def _percent(character: str) -> str:

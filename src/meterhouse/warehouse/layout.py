@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 import polars as pl
@@ -12,7 +11,7 @@ from deltalake.schema import ArrayType, PrimitiveType
 from meterhouse.errors import WarehouseError
 from meterhouse.tables import Stored, schema_of
 from meterhouse.tables.columns import INSTANT
-from meterhouse.tables.properties import REFUSED, TYPES, property_of
+from meterhouse.tables.properties import TYPES, column_of, property_of
 
 _DELTA_NAMES: Final[dict[pl.DataType, str]] = {
     pl.String(): "string",
@@ -49,7 +48,8 @@ def refuse_drift(name: str, stored: Stored, handle: DeltaTable) -> None:
     differences = [
         f"column '{column}' is {_shown(found.get(column))}, expected {_shown(expected.get(column))}"
         for column in sorted(found.keys() | expected.keys())
-        if found.get(column) != expected.get(column) and not (column not in expected and stored.grows_columns)
+        if found.get(column) != expected.get(column)
+        and not (stored.grows_columns and column not in expected and _may_have_grown(column))
     ]
     if differences:
         message = (
@@ -81,19 +81,6 @@ def refuse_columns(name: str, stored: Stored, frame: pl.DataFrame) -> None:
         raise WarehouseError(message)
 
 
-def refuse_folded(name: str, handle: DeltaTable, frame: pl.DataFrame) -> None:
-    """Raise where a column of the rows differs from another one only in case: Delta would take them for one."""
-    names = {field.name for field in handle.schema().fields} | set(frame.columns)
-    spellings = Counter(name.lower() for name in names)
-    folded = sorted(name for name in names if spellings[name.lower()] > 1)
-    if folded:
-        message = (
-            f"Columns {folded} of table '{name}' differ only in case, and would be one column. "
-            f"This is a fault in meterhouse, which should encode one of them: nothing was written."
-        )
-        raise WarehouseError(message)
-
-
 def grown_columns(stored: Stored, handle: DeltaTable) -> dict[str, pl.DataType]:
     """Property columns that a stored table has grown and their types, sorted by name."""
     names = sorted({field.name for field in handle.schema().fields} - schema_of(stored.table).keys())
@@ -102,9 +89,13 @@ def grown_columns(stored: Stored, handle: DeltaTable) -> dict[str, pl.DataType]:
 
 def _is_property(column: str, dtype: pl.DataType) -> bool:
     held = property_of(column)
-    return (
-        held is not None and TYPES[held[0]] == dtype and bool(held[1]) and REFUSED.isdisjoint(column.replace("%", ""))
-    )
+    return held is not None and bool(held[1]) and TYPES[held[0]] == dtype and column == column_of(*held)
+
+
+def _may_have_grown(column: str) -> bool:
+    """Not where it is another spelling of a property's column: that property would have two."""
+    held = property_of(column)
+    return held is None or column == column_of(*held)
 
 
 def inner_type(dtype: pl.List) -> pl.DataType:

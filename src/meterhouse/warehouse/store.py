@@ -33,7 +33,6 @@ from meterhouse.warehouse.layout import (
     grown_columns,
     refuse_columns,
     refuse_drift,
-    refuse_folded,
 )
 from meterhouse.warehouse.lock import WriterLock
 
@@ -127,7 +126,6 @@ class Warehouse:
             rows = _checked(table, frame)
             _refuse_outside(table, rows, where)
             handle = self._open(table) or self._create(table)
-            refuse_folded(table, handle, rows)
             self._write(handle, table, rows, _named_files(handle, table, where))
 
         until_it_holds(table, attempt)
@@ -147,7 +145,6 @@ class Warehouse:
             if _same_rows(before, after, stored):
                 return False
             handle = handle or self._create(table)
-            refuse_folded(table, handle, after)
             self._write(handle, table, after, _named_files(handle, table, where))
             return True
 
@@ -167,7 +164,6 @@ class Warehouse:
             if once is not None and _sequence(handle, once[0]) >= once[1]:
                 return False
             self._refuse_stored_keys(table, handle, rows)
-            refuse_folded(table, handle, rows)
             self._write(handle, table, rows, once=once)
             return True
 

@@ -166,7 +166,6 @@ def _flat(properties: Properties, prefix: tuple[str, ...] = ()) -> Iterator[tupl
 
 
 def _columns(objects: list[Properties]) -> Iterator[tuple[str, list[object]]]:
-    # Sorted, since the order decides which of two properties gets the plain column name.
     for name in sorted(set[str]().union(*objects)):
         yield name, [properties.get(name) for properties in objects]
 

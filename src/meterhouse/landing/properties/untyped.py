@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from meterhouse.landing.properties.metadata import type_with_care
-from meterhouse.tables.properties import TYPES, PropertyNames
+from meterhouse.tables.properties import TYPES, column_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -23,8 +23,7 @@ def with_untyped(events: pl.LazyFrame, wanted: Collection[Held]) -> pl.LazyFrame
     """
     if not wanted:
         return events
-    names = PropertyNames(events.collect_schema().names())
-    columns = {names.column(*held): held for held in sorted(wanted)}
+    columns = {column_of(*held): held for held in sorted(wanted)}
     held_in = pl.col("metadata").map_batches(
         partial(_typed, columns=columns),
         return_dtype=pl.Struct({column: TYPES[kind] for column, (kind, _) in columns.items()}),
