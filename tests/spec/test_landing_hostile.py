@@ -37,6 +37,7 @@ HOSTILE: list[tuple[str, str, Reason | None]] = [
     ("NaN", event('{"n": NaN}'), "bad_json"),
     ("-Infinity", event('{"n": -Infinity}'), "bad_json"),
     ("a name that is there twice", event('{"n": 1, "n": 1}'), "bad_metadata"),
+    ("a field that is there twice", event(event_id="a").replace("{", '{"event_id": "b", ', 1), "repeated_field"),
     ("a lone surrogate", event('{"t": "\\\\ud800"}'), "bad_json"),
     ("a pair of surrogates", event('{"t": "\\\\ud83e\\\\udd89"}'), None),
     ("an escaped NUL", event('{"t": "\\\\u0000"}'), None),

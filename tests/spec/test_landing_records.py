@@ -97,6 +97,13 @@ REFUSED: list[tuple[Reason, str]] = [
     ("unknown_shape", f'{{"name": "call", "event_name": "call", "customer_id": "ada", {AT}}}'),
     ("unknown_shape", f'{{"name": "call", "event_id": "1", "external_id": "1", "customer_id": "ada", {AT}}}'),
     ("unknown_shape", f'{{"event_name": "call", "external_id": "1", "customer_id": "ada", {AT}}}'),
+    ("repeated_field", f'{{"name": "call", "customer_id": "ada", "customer_id": "bob", {AT}}}'),
+    ("repeated_field", f'{{"name": "call", "customer_id": "ada", "customer\\u005fid": "bob", {AT}}}'),
+    ("repeated_field", f'{{"name": "call", "customer_id": "ada", "source": null, "source": "crm", {AT}}}'),
+    ("repeated_field", f'{{"name": "call", "customer_id": "ada", "metadata": {{}}, "metadata": {{"n": 1}}, {AT}}}'),
+    ("repeated_field", f'{{"event": {{"name": "call", "customer_id": "ada", "customer_id": "bob", {AT}}}}}'),
+    ("repeated_field", '{"event": {}, "event": {}}'),
+    ("repeated_field", '{"void": "1", "void": "2"}'),
     ("wrong_type", f'{{"name": "call", "customer_id": 42, {AT}}}'),
     ("unknown_shape", f'{{"void": "1", "name": "call", "customer_id": "ada", {AT}}}'),
     ("no_voided_event", '{"void": ""}'),
@@ -182,6 +189,17 @@ def test_the_explanation_says_what_was_found() -> None:
 def test_metadata_in_which_two_values_would_be_one_is_refused(metadata: str, found: str) -> None:
     (refused,) = read(event(metadata)).rejected.to_dicts()
     assert refused["explanation"].startswith(f"The metadata cannot be used: {found}")
+
+
+def test_of_a_record_with_a_field_twice_it_is_said_which() -> None:
+    (refused,) = read(event('{"customer_id": 1}').replace("{", '{"customer_id": "bob", ', 1)).rejected.to_dicts()
+    assert refused["explanation"].startswith("The record has the field 'customer_id' twice, and nothing says")
+
+
+def test_a_field_may_stand_in_an_object_of_the_record_too() -> None:
+    taken = read(event('{"name": "x", "event_id": {"name": ": \\"name\\":"}}', event_id="a:b"))
+    assert taken.rejected.is_empty()
+    assert taken.events["event_id"].to_list() == ["a:b"]
 
 
 def test_names_of_metadata_may_repeat_where_they_are_not_the_same() -> None:

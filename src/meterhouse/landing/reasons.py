@@ -18,6 +18,7 @@ Reason: TypeAlias = Literal[
     "bad_utf8",
     "bad_json",
     "bad_csv",
+    "repeated_field",
     "unknown_shape",
     "wrong_type",
     "no_voided_event",
@@ -38,9 +39,10 @@ Reason: TypeAlias = Literal[
 EXPLANATIONS: Final[dict[Reason, str]] = {
     "unreadable_file": (
         "The file cannot be read to its end: {detail}. What could be read before that was landed. Expected a whole "
-        "file, published under its name only when complete. Put the whole file there under the same name: events with "
-        "ids do not count twice, and records without ids, which could, are refused there. Of those, put the ones that "
-        "were not landed into a file with a new name."
+        "file, published under its name only when complete. Where the file is whole, and only its name, `sources` or "
+        "`limits` say it wrongly, put that right and run `meterhouse land --retry-rejected`. Else put the whole file "
+        "there under the same name: events with ids do not count twice, and records without ids, which could, are "
+        "refused there. Of those, put the ones that were not landed into a file with a new name."
     ),
     "file_changed": (
         "The file changed while it was read{detail}. What was read before that was landed. Expected files that never "
@@ -61,7 +63,7 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     ),
     "too_many_properties": (
         "The metadata has {detail} of `max_record_properties` in meterhouse.yaml. Send what is metered without the "
-        "rest, or raise the limit and send it again."
+        "rest, or raise the limit and run `meterhouse land --retry-rejected`."
     ),
     "bad_utf8": (
         "The record is not UTF-8 text: {detail}. Bytes that are not are shown as \\xNN. "
@@ -73,6 +75,10 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "bad_csv": (
         "The row is not CSV as the file's first line has it: {detail}. Expected as many values as columns, and in "
         "double quotes those that hold a delimiter, a quote (doubled) or a line break. Mend the row and send it again."
+    ),
+    "repeated_field": (
+        "The record has {detail} twice, and nothing says which of the two counts. Expected each field once. "
+        "Mend the record and send it again."
     ),
     "unknown_shape": (
         "The record has no known shape: {detail}. Expected meterhouse (event_id, name, customer_id or "
@@ -156,7 +162,11 @@ class Faults(dict[int, Fault]):
         )
 
 
-TOO_DEEP: Final = Fault("bad_metadata", "it is nested deeper than `max_record_depth` of meterhouse.yaml allows")
+TOO_DEEP: Final = Fault(
+    "bad_metadata",
+    "it is nested deeper than `max_record_depth` of meterhouse.yaml allows; raise the limit and run `meterhouse land "
+    "--retry-rejected`, or send it flatter",
+)
 
 
 def too_large(size: int, limits: Limits) -> Fault:

@@ -1,7 +1,6 @@
 """Metadata to typed columns: a scalar property becomes a number, a text or a flag; no number passes through a float.
 
-A name that one object has twice is refused where metadata has it. Elsewhere in a record the last value wins, as in most
-readers of JSON.
+A name that one object has twice is refused: nothing says which value counts.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from meterhouse.catalog.sources import UNTOLD, Source
 from meterhouse.landing.json_text.spell import members, with_members
 from meterhouse.landing.reasons import TOO_DEEP, Fault, Faults
 from meterhouse.landing.shapes.clocks import in_utc
-from meterhouse.landing.shapes.odd_records import plain_event
+from meterhouse.landing.shapes.odd_records import RepeatedField, plain_event, refuse_repeated
 from meterhouse.landing.shapes.peers import (
     AMOUNT,
     CLOUD_EVENTS,
@@ -50,6 +50,8 @@ Sent: Final = msgspec.defstruct(
 FIELDS: Final = pl.Schema({field: pl.String() for field in (*TEXT_FIELDS, *SCALAR_FIELDS, *OBJECT_FIELDS)})
 """Fields as they are read: text as text, numbers and objects as they are spelled; null where there is none."""
 
+_KNOWN: Final = frozenset(FIELDS)
+
 NUMBER: Final = r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$"
 
 _decode: Final = msgspec.json.Decoder(Sent).decode
@@ -78,7 +80,7 @@ def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:
         try:
             texts.append(line.decode())
             sent.append(_event(line))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RepeatedField) as error:
             faults[place] = _fault_of(error)
             sent.append(_NOTHING)
             texts[place:] = [line.decode("utf-8", "backslashreplace")]
@@ -91,12 +93,14 @@ def read_lines(lines: list[bytes]) -> tuple[pl.DataFrame, Faults]:
 
 
 def _event(line: bytes) -> msgspec.Struct:
+    refuse_repeated(line, _KNOWN)
     try:
         return _decode(line)
     except msgspec.ValidationError:
-        inner = plain_event(line, frozenset(FIELDS))
+        inner = plain_event(line, _KNOWN)
         if inner is None:
             raise
+        refuse_repeated(inner, _KNOWN)
         return _decode(inner)
 
 
@@ -189,8 +193,9 @@ def _misfit(shape: Shape, present: set[str], *, is_told: bool) -> pl.Expr:
     missing = [_name_where(pl.col(field).is_null(), field) for field in shape.required]
     by_source = pl.lit("by `sources` it" if is_told else None, dtype=pl.String())
     mark = pl.coalesce(*_marks_there(shape, present), by_source)
-    checks = [pl.format(f"{{}} is of {shape.title}, whose events have no {{}}", mark, stray) for stray in strays] + [
-        pl.format(f"{{}} is of {shape.title}, whose events need {{}}", mark, need) for need in missing
+    whose = "voids, which" if shape is VOID else f"{shape.title}, whose events"
+    checks = [pl.format(f"{{}} is of {whose} have no {{}}", mark, stray) for stray in strays] + [
+        pl.format(f"{{}} is of {whose} need {{}}", mark, need) for need in missing
     ]
     return pl.coalesce(*checks, *_wrong_values(shape), pl.lit(None, dtype=pl.String()))
 
@@ -258,6 +263,8 @@ def _fault_of(error: Exception) -> Fault:
     detail = str(error)
     if isinstance(error, UnicodeDecodeError):
         return Fault("bad_utf8", detail)
+    if isinstance(error, RepeatedField):
+        return Fault("repeated_field", detail)
     if isinstance(error, RecursionError):
         # Only metadata may nest. Where reading gives up differs between versions of Python; the reason must not.
         return TOO_DEEP

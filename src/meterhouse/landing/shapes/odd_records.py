@@ -1,4 +1,4 @@
-"""JSON records that have more around an event, or beside it, than its shape has."""
+"""JSON records that have more around an event, or beside it, than its shape has, or a field twice."""
 
 from __future__ import annotations
 
@@ -30,6 +30,22 @@ def plain_event(line: bytes, known: frozenset[str]) -> bytes | None:
         return None
     kept = {name: value for name, value in members.items() if not _is_added(name, bytes(value), known)}
     return msgspec.json.encode(kept) if len(kept) < len(members) else None
+
+
+class RepeatedField(Exception):
+    """A record has a field of this name twice."""
+
+
+def refuse_repeated(line: bytes, known: frozenset[str]) -> None:
+    """Raise where a record has a field twice: decoding keeps the last value only, and nothing says which one counts."""
+    members = _decode(line)
+    values = b" ".join(members.values())
+    # A name that holds a colon itself is of no shape, and refused for that.
+    if line.count(b":") == values.count(b":") + len(members) or any(":" in name for name in members):
+        return
+    spelled = {name: b'"%b"' % name.encode() for name in known.intersection(members)}
+    twice = [name for name, quoted in spelled.items() if line.count(quoted) > values.count(quoted) + 1]
+    raise RepeatedField(f"the field '{min(twice)}'" if twice else "a field")
 
 
 def _is_added(name: str, value: bytes, known: frozenset[str]) -> bool:
