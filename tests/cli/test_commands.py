@@ -301,14 +301,24 @@ def test_files_that_broke_off_are_named_and_are_no_records(copy: Commands) -> No
     assert [file["path"] for file in landing["unreadable"]] == ["bad.parquet", "cut.jsonl.gz"]
     assert landing["rejected"] <= 1, "the record at which the file was cut may be one"
     shown = copy("status").out
-    assert "Unreadable  2 files: bad.parquet, cut.jsonl.gz\n" in shown
-    assert "            cut.jsonl.gz: The file cannot be read to its end" in shown
+    assert re.search(r"^Unreadable  2 files; how to mend: .* rejects --reason unreadable_file$", shown, re.MULTILINE)
+    where = "it ends in the middle of its compressed content"
+    assert f"\n            cut.jsonl.gz: The file cannot be read to its end: {where}.\n" in shown
     assert f"Set aside   {landing['rejected'] + 1} rejected, " in shown
     (copy.project / "events" / "cut.jsonl.gz").write_bytes(whole)
     (copy.project / "events" / "bad.parquet").unlink()
     assert "Unreadable" not in copy("run", *LANDED).out
     # What landed under a name is judged by what landed under it last.
     assert [file["path"] for file in copy("status", "--json").document["unreadable"]] == ["bad.parquet"]
+
+
+def test_of_many_files_that_are_no_events_the_first_are_named(copy: Commands) -> None:
+    for number in range(7):
+        (copy.project / "events" / f"notes-{number}.txt").write_text("no events", encoding="utf-8")
+    for shown in (copy("land").out, copy("status").out):
+        assert [line.split()[-1] for line in shown.splitlines() if "notes-" in line][:1] == ["elsewhere."]
+        assert sum("notes-" in line for line in shown.splitlines()) == 5
+        assert re.search(r"^ +and 2 more files$", shown, re.MULTILINE)
 
 
 def test_values_that_do_not_count_are_told_where_they_have_a_price(copy: Commands) -> None:

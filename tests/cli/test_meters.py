@@ -124,6 +124,23 @@ def test_groups_and_changes_from_an_instant_on(example: Commands, file: Path) ->
     assert groups.keys() == {'{"model":"fast"}', '{"model":"accurate"}'}
     assert [finding["kind"] for finding in shown["odd"]] == ["unknown_event"]
     assert re.search(r"^model fast +[\d.]+ +\d+$", example("meter", "preview", str(file)).out, re.MULTILINE)
+    file.write_text(GROUPED.replace("[model]", "[absent]"), encoding="utf-8")
+    assert re.search(r"^absent \(none\) +400 +9$", example("meter", "preview", str(file)).out, re.MULTILINE)
+
+
+def test_versions_say_what_a_meter_measured(copy: Commands) -> None:
+    meters = copy.project / "catalog" / "meters.yaml"
+    text = meters.read_text(encoding="utf-8")
+    meters.write_text(text.replace("model, operator: eq, value: fast", "model, operator: ne, value: slow"))
+    copy("run", "--through", "2026-02-02", "--landed-at", "2026-02-04")
+    shown = copy("meter", "versions", "fast_minutes").out.splitlines()
+    event = 'name eq "transcription"'
+    assert [line.split("minutes", 1)[1].split() for line in shown if "sum" in line] == [
+        [*f'{event} and (model ne "slow")'.split(), "holds"],
+        [*f'{event} and (model eq "fast")'.split(), "replaced"],
+    ]
+    ended = copy("meter", "versions", "fast")
+    assert (ended.code, "Measured were: fast_minutes, minutes, people, requests, storage." in ended.err) == (2, True)
 
 
 def test_events_that_were_taken_back_do_not_count(copy: Commands) -> None:

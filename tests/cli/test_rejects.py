@@ -49,10 +49,19 @@ def test_no_record_steers_the_screen_and_programs_get_it_as_it_was(refusing: Com
     assert (row["path"], row["position"], row["record"]) == ("odd.jsonl", "3", STEERING)
 
 
+def test_a_long_record_is_cut_on_the_screen_only(refusing: Commands) -> None:
+    record = "no json" + "x" * 5000
+    (refusing.project / "events" / "long.jsonl").write_text(record, encoding="utf-8")
+    refusing("land", "--landed-at", "2026-02-04")
+    shown = refusing("rejects", "--file", "long.jsonl").out
+    assert f"\n  {record[:500]}... (5,007 characters; --json shows all)\n" in shown
+    assert refusing("rejects", "--file", "long.jsonl", "--json").document["rejects"][0]["record"] == record
+
+
 def test_what_there_is_is_said_where_nothing_has_the_name(refusing: Commands) -> None:
     ended = refusing("rejects", "--reason", "bad_jsn")
     assert ended.code != 0
-    assert "There are: bad_json, no_name, no_timestamp." in ended.err
+    assert "Did you mean bad_json? There are: bad_json, no_name, no_timestamp." in ended.err
 
 
 def test_csv_and_json_are_not_both_to_be_had(refusing: Commands) -> None:

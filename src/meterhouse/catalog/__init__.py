@@ -9,6 +9,7 @@ from meterhouse.catalog.row_files import find_file
 from meterhouse.catalog.rows import meter_version_rows
 from meterhouse.catalog.settings import Settings
 from meterhouse.catalog.spans import spans_of
+from meterhouse.catalog.wording import filter_words
 
 __all__ = [
     "FIXED_PROPERTIES",
@@ -27,6 +28,7 @@ __all__ = [
     "TieredPrice",
     "UnitPrice",
     "filter_json",
+    "filter_words",
     "find_file",
     "meter_version_rows",
     "read_filter",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from meterhouse.cli.render import console, counted, safe
+from meterhouse.cli.render import SOME, console, counted, safe, show_some
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import date
 
+    from meterhouse.cli.session import Session
     from meterhouse.warehouse import Warehouse
 
-_MOST: Final = 5
 _HAPPENED: Final = {"late": "came", "gone": "went"}
 _AFTER: Final = """
     SELECT coalesce(sum(abs(events)), 0)::BIGINT, count(DISTINCT invoice_id)
@@ -81,9 +81,9 @@ def _after_final(warehouse: Warehouse) -> dict[str, dict[str, int]]:
     return {name: {"events": events, "invoices": invoices} for name, (events, invoices) in found.items()}
 
 
-def show_attention(found: dict[str, Any], width: int) -> None:
+def show_attention(found: dict[str, Any], width: int, session: Session) -> None:
     """A line for each that there is; where there is none, nothing."""
-    show_unreadable(found["unreadable"], width)
+    show_unreadable(found["unreadable"], width, session)
     _show_skipped(found["skipped"], width)
     outcomes = {"late": "came after the invoice was final, and are not billed"}
     outcomes["gone"] = "taken back after the invoice was final, and still billed"
@@ -94,22 +94,26 @@ def show_attention(found: dict[str, Any], width: int) -> None:
             console().print(line, style="yellow", soft_wrap=True)
 
 
-def show_unreadable(files: list[dict[str, Any]], width: int) -> None:
-    """Name files that broke off: what they held behind that place was never seen."""
+def show_unreadable(files: list[dict[str, Any]], width: int, session: Session) -> None:
+    """Name files that broke off, and what is wrong with each: what they held behind that place was never seen."""
     if not files:
         return
-    screen = console()
-    more = ", ..." if len(files) > _MOST else ""
-    names = ", ".join(safe(file["path"]) for file in files[:_MOST])
-    screen.print(
-        f"{'Unreadable':<{width}}{counted(len(files), 'file')}: {names}{more}", style="bold red", soft_wrap=True
-    )
-    for file in files[:_MOST]:
-        screen.print(f"{'':<{width}}{safe(file['path'])}: {safe(file['explanation'])}", soft_wrap=True)
+    reasons = {file["reason"] for file in files}
+    mend = session.command(" ".join(["rejects", *(f"--reason {reason}" for reason in reasons if len(reasons) == 1)]))
+    headline = f"{'Unreadable':<{width}}{counted(len(files), 'file')}; how to mend: {mend}"
+    console().print(headline, style="bold red", soft_wrap=True)
+    told = [f"{safe(file['path'])}: {safe(file['explanation'].partition('. ')[0])}." for file in files]
+    show_some("", told, "more file", width)
+
+
+def show_left_alone(files: list[tuple[str, str]], width: int) -> None:
+    """Name what lies in the landing zone and is not landed, each with the reason."""
+    told = [f"{safe(path)}: {safe(explanation)}" for path, explanation in files]
+    show_some("Left alone", told, "more file", width, "yellow")
 
 
 def _show_skipped(meters: list[dict[str, Any]], width: int) -> None:
-    for place, meter in enumerate(meters[:_MOST]):
+    for place, meter in enumerate(meters[:SOME]):
         label = "" if place else "Skipped"
         have = "has" if meter["matched"] == 1 else "have"
         value = "value" if meter["aggregation"] == "unique" else "number"
@@ -118,5 +122,5 @@ def _show_skipped(meters: list[dict[str, Any]], width: int) -> None:
         style = "bold red" if meter["all"] else "yellow"
         screen = console()
         screen.print(f"{label:<{width}}{safe(meter['meter'])}: {safe(told)}{loud}", style=style, soft_wrap=True)
-    if len(meters) > _MOST:
-        console().print(f"{'':<{width}}and {counted(len(meters) - _MOST, 'more meter')}")
+    if len(meters) > SOME:
+        console().print(f"{'':<{width}}and {counted(len(meters) - SOME, 'more meter')}")

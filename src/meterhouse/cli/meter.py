@@ -142,7 +142,7 @@ def _show_groups(by_group: pl.DataFrame, most: int | None) -> None:
     columns = [Column("Group"), Column("Quantity", number=True), Column("Events", number=True)]
     rows = [
         [
-            ", ".join(f"{name} {value}" for name, value in json.loads(group).items()),
+            _group(json.loads(group)),
             quantity(measured),
             quantity(events),
         ]

@@ -1,4 +1,4 @@
-"""`meter preview` and `meter check`: what meters would measure, and what is odd about them. Both write nothing."""
+"""`meter preview`, `check` and `versions`: what meters would measure, what is odd, and what they measured before."""
 
 from __future__ import annotations
 
@@ -94,8 +94,17 @@ def check(context: typer.Context, *, meter: MeterOption = None, as_json: AsJson 
 
 
 @app.command("versions")
-def versions(context: typer.Context, name: str, *, limit: Limit = None, as_json: AsJson = False) -> None:
-    """List everything that a meter ever measured, from which instant on, and which of it holds now (rule 2.5)."""
+def versions(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="METER", help="A meter, also one that the catalog has no more.")],
+    *,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what a meter measures and ever measured.
+
+    A definition that changes at an instant has a row for each stretch of time (rule 2.5).
+    """
     import polars as pl
 
     session = session_of(context)
@@ -111,16 +120,20 @@ def versions(context: typer.Context, name: str, *, limit: Limit = None, as_json:
         print_json({"meter": name, "rows": len(rows), "versions": rows[:shown]})
         return
     if not rows:
-        message = f"Nothing was ever measured as '{name}': no run had a meter of this name."
+        known = warehouse.scan("meter_versions").select(pl.col("meter").unique().sort()).collect()["meter"]
+        message = f"No run ever measured a meter '{name}'. Measured were: {', '.join(known) or 'none'}."
         raise ProjectError(message)
     headings = ("Definition", "From", "Until", "Aggregation", "Property", "Filter", "")
     show_rows([Column(heading) for heading in headings], [_version_cells(row) for row in rows], shown)
 
 
 def _version_cells(row: dict[str, Any]) -> list[str]:
+    from meterhouse.catalog import filter_words, read_filter
+
     since, until = (f"{row[bound]:%Y-%m-%d %H:%M}" if row[bound] else "" for bound in ("valid_from", "valid_until"))
     state = "holds" if row["holds"] else "replaced"
-    return [row["definition"], since, until, row["aggregation"], row["property"] or "", row["filter_json"], state]
+    words = filter_words(read_filter(row["filter_json"]))
+    return [row["definition"], since, until, row["aggregation"], row["property"] or "", words, state]
 
 
 def _named(project: Project, file_or_name: str, meter: str | None) -> dict[str, Meter]:

@@ -28,6 +28,11 @@ FileOption = Annotated[
 ]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print the records as CSV, with a header.")]
 
+_MOST_CHARACTERS: Final = 500
+"""Of a record on a screen, which a record of megabytes would flood."""
+
+_MOST_NAMES: Final = 10
+
 _FIELDS: Final = ("path", "position", "reason", "explanation", "record", "file_id", "landed_at")
 
 
@@ -42,7 +47,8 @@ def rejects(
 ) -> None:
     """Show refused records that are still open.
 
-    Counts by reason and file; with --reason or --file the records, each as it was.
+    Counts by reason and file; with --reason or --file the records. Long ones are cut on screens: --csv and --json give
+    each as it was.
     """
     if as_csv and as_json:
         message = "Choose --csv or --json, not both."
@@ -78,10 +84,19 @@ def _wanted(warehouse: Warehouse, reason: str | None, file: str | None) -> pl.La
         kept = found.filter(pl.col(column) == named)
         if kept.head(1).collect().is_empty():
             known = found.select(pl.col(column).unique().sort()).collect()[column].to_list()
-            message = f"No open record was refused with {column} '{named}'. There are: {', '.join(known) or 'none'}."
+            message = f"No open record was refused with {column} '{named}'. {_there_are(named, known)}"
             raise ProjectError(message)
         found = kept
     return found.select(_FIELDS)
+
+
+def _there_are(named: str, known: list[str]) -> str:
+    from meterhouse.catalog.faults import near_to
+
+    near = near_to(named, known)
+    more = f" and {len(known) - _MOST_NAMES:,} more" if len(known) > _MOST_NAMES else ""
+    meant = f"Did you mean {near}? " if near else ""
+    return f"{meant}There are: {', '.join(known[:_MOST_NAMES]) or 'none'}{more}."
 
 
 def _counts(wanted: pl.LazyFrame) -> list[dict[str, Any]]:
@@ -129,10 +144,16 @@ def _show_records(rows: list[dict[str, Any]], records: int, session: Session) ->
         screen.print(f"{safe(row['path'])}, {place}: {row['reason']}", style="bold", soft_wrap=True)
         screen.print(f"  {safe(row['explanation'])}", soft_wrap=True)
         if row["record"]:
-            screen.print(f"  {safe(row['record'])}", style="dim", soft_wrap=True)
+            screen.print(f"  {_shortened(safe(row['record']))}", style="dim", soft_wrap=True)
     if records > len(rows):
         screen.print(f"... and {counted(records - len(rows), 'more record')}: --limit 0 shows all", style="dim")
     hints([(session.command("rejects"), "all reasons and files"), _retry(session)])
+
+
+def _shortened(record: str) -> str:
+    if len(record) <= _MOST_CHARACTERS:
+        return record
+    return f"{record[:_MOST_CHARACTERS]}... ({len(record):,} characters; --json shows all)"
 
 
 def _retry(session: Session) -> tuple[str, str]:

@@ -28,6 +28,9 @@ _LEAST_PRICE_OF_MANY: Final = Decimal("0.1")
 _MOST_UNITS: Final = 10**9
 _MOST_DIGITS: Final = 100
 """Of a price times a multiplier, and far more."""
+SOME: Final = 5
+"""Shown of many things that are alike: a screen is for what is going on, `--json` for all of it."""
+
 _GAP: Final = 2
 _LEAST_TEXT: Final = 8
 """Text columns become narrower on a narrow screen, but not narrower than this."""
@@ -207,6 +210,15 @@ def show_rows(columns: Sequence[Column], rows: Rows, limit: int | None) -> None:
     Grid(columns, rows if limit is None else rows[:limit]).print()
     if limit is not None and len(rows) > limit:
         console().print(f"... and {counted(len(rows) - limit, 'more row')}: --limit 0 shows all", style="dim")
+
+
+def show_some(label: str, lines: Sequence[str], more: str, width: int, style: str | None = None) -> None:
+    """The first of many lines, the label before the first, and how many more there are."""
+    screen = console()
+    for place, line in enumerate(lines[:SOME]):
+        screen.print(f"{'' if place else label:<{width}}{line}", style=style, soft_wrap=True)
+    if len(lines) > SOME:
+        screen.print(f"{'':<{width}}and {counted(len(lines) - SOME, more)}")
 
 
 def hints(lines: Iterable[tuple[str, str]]) -> None:

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meterhouse.cli.attention import needing_attention, show_attention, show_unreadable, unreadable_files
-from meterhouse.cli.render import amounts, console, counted, hints, instant_text, money, print_json, safe
+from meterhouse.cli.attention import (
+    needing_attention,
+    show_attention,
+    show_left_alone,
+    show_unreadable,
+    unreadable_files,
+)
+from meterhouse.cli.render import amounts, console, counted, hints, instant_text, money, print_json, safe, show_some
 from meterhouse.cli.screen import progress
 from meterhouse.cli.session import AsJson, LandedAt, Session, read_day, session_of
 
@@ -59,7 +65,7 @@ def land(
     _show_landing(report, broken, session)
     if retried is not None:
         _show_retry(retried, session)
-    show_unreadable(broken, _LABEL)
+    show_unreadable(broken, _LABEL, session)
     hints(
         [(session.command("run"), "meter and bill what has landed"), (session.command("status"), "the whole project")]
     )
@@ -139,9 +145,7 @@ def _totals(report: LandingReport, broken: list[dict[str, Any]]) -> dict[str, in
 def _show_landing(report: LandingReport, broken: list[dict[str, Any]], session: Session) -> None:
     screen = console()
     total = _totals(report, broken)
-    before = f" ({counted(report.seen_before, 'file')} landed before)" if report.seen_before else ""
-    if report.repeated:
-        before += f" ({counted(report.repeated, 'file')} with the same content as another, passed over)"
+    before = _passed_over(report)
     if report.files.is_empty():
         screen.print(f"Landed     nothing new{before}")
     else:
@@ -156,8 +160,13 @@ def _show_landing(report: LandingReport, broken: list[dict[str, Any]], session: 
         screen.print(f"Voided     {counted(total['voids'], 'record that takes', 'records that take')} an event back")
     if total["rounded_numbers"]:
         screen.print(f"Rounded    {counted(total['rounded_numbers'], 'number')} with more than 12 places")
-    for problem in report.problems:
-        screen.print(f"Left alone {safe(problem.name)}: {problem.explanation}", style="yellow", soft_wrap=True)
+    show_left_alone([(problem.name, problem.explanation) for problem in report.problems], _LABEL)
+
+
+def _passed_over(report: LandingReport) -> str:
+    counts = {"landed before": report.seen_before, "with the content of another": report.repeated}
+    told = [f"{counted(files, 'file')} {which}" for which, files in counts.items() if files]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _run_json(report: RunReport, found: dict[str, Any], through: date) -> dict[str, Any]:
@@ -189,15 +198,13 @@ def _show_run(report: RunReport, found: dict[str, Any], through: date, session: 
     screen.print(f"Finalized  {_summary(report.billing.finalized)}")
     screen.print(f"Drafts     {_summary(report.billing.drafts)}")
     screen.print(f"Estimates  {counted(report.billing.estimates, 'price')} of cycles that are still open")
-    show_attention(found, _LABEL)
+    show_attention(found, _LABEL, session)
     refused = report.rejected_rows
     if not refused.is_empty():
         rows = counted(refused.height, "row")
         screen.print(f"Refused    {rows} of customers or subscriptions, so these are not billed:", style="yellow")
-        for row in refused.head(5).iter_rows(named=True):
-            screen.print(
-                f"           {safe(row['path'])}, row {row['row']}: {safe(row['explanation'])}", soft_wrap=True
-            )
+        told = [f"{row['path']}, row {row['row']}: {row['explanation']}" for row in refused.iter_rows(named=True)]
+        show_some("", list(map(safe, told)), "more row", _LABEL)
     hints(_next(report, session))
 
 

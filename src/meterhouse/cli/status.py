@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from meterhouse.cli.attention import needing_attention, show_attention
-from meterhouse.cli.render import amounts, console, counted, hints, instant_text, money, print_json, quantity, safe
+from meterhouse.cli.attention import needing_attention, show_attention, show_left_alone
+from meterhouse.cli.render import (
+    SOME,
+    amounts,
+    console,
+    counted,
+    hints,
+    instant_text,
+    money,
+    print_json,
+    quantity,
+    safe,
+    show_some,
+)
 from meterhouse.cli.session import AsJson, session_of
 
 if TYPE_CHECKING:
@@ -18,7 +30,6 @@ if TYPE_CHECKING:
     from meterhouse.landing import FileToLand
     from meterhouse.warehouse import Warehouse
 
-_MOST: Final = 5
 _LABEL: Final = 12
 """How wide the names are that lines begin with."""
 
@@ -138,7 +149,7 @@ def _unattributed(warehouse: Warehouse) -> dict[str, Any]:
     return {
         "customers": found.height,
         "events": int(found["events"].sum()),
-        "ids": found["customer_id"].head(_MOST).to_list(),
+        "ids": found["customer_id"].head(SOME).to_list(),
     }
 
 
@@ -149,7 +160,7 @@ def _untyped(project: Project, warehouse: Warehouse) -> dict[str, Any]:
     names = sorted({name for _, name in untyped_properties(warehouse)})
     return {
         "properties": len(names),
-        "names": names[:_MOST],
+        "names": names[:SOME],
         "meters": slow_meters(project.catalog.meters, warehouse),
     }
 
@@ -221,10 +232,8 @@ def _show_intake(found: dict[str, Any], session: Session) -> None:
     screen = console()
     files = found["files"]
     screen.print(f"Files       {counted(files['landed'], 'file')} landed, {len(files['not_landed']):,} not yet")
-    for name in files["not_landed"][:_MOST]:
-        screen.print(f"            not landed: {safe(name)}", soft_wrap=True)
-    for held in files["not_files_of_events"][:_MOST]:
-        screen.print(f"            left alone: {safe(held['path'])}: {held['explanation']}", soft_wrap=True)
+    show_some("", [f"not landed: {safe(name)}" for name in files["not_landed"]], "more file", _LABEL)
+    show_left_alone([(held["path"], held["explanation"]) for held in files["not_files_of_events"]], _LABEL)
     screen.print(f"Events      {found['events']:,}")
     aside = found["set_aside"]
     rejected = sum(aside["rejected"].values())
@@ -241,7 +250,7 @@ def _show_intake(found: dict[str, Any], session: Session) -> None:
     if any(voids.values()):
         waiting = f"; {voids['pending']:,} more wait for events that have not come" if voids["pending"] else ""
         screen.print(f"Voided      {counted(voids['voided'], 'event')} taken back{waiting}")
-    show_attention(found, _LABEL)
+    show_attention(found, _LABEL, session)
     unknown = found["unattributed"]
     if unknown["customers"]:
         more = ", ..." if unknown["customers"] > len(unknown["ids"]) else ""
@@ -249,11 +258,12 @@ def _show_intake(found: dict[str, Any], session: Session) -> None:
         strangers = counted(unknown["customers"], "unknown customer")
         screen.print(f"Strangers   {counted(unknown['events'], 'event')} of {strangers}: {ids}{more}", soft_wrap=True)
     _show_untyped(found["untyped"])
-    for row in found["rows_refused"][:_MOST]:
-        place = f"{row['path']}, row {row['row']}" if row["row"] else row["path"]
-        screen.print(f"Refused     {safe(place)}: {safe(row['explanation'])}", style="yellow", soft_wrap=True)
-    if len(found["rows_refused"]) > _MOST:
-        screen.print(f"            and {len(found['rows_refused']) - _MOST:,} more rows")
+    show_some("Refused", [safe(_refused(row)) for row in found["rows_refused"]], "more row", _LABEL, "yellow")
+
+
+def _refused(row: dict[str, Any]) -> str:
+    place = f"{row['path']}, row {row['row']}" if row["row"] else row["path"]
+    return f"{place}: {row['explanation']}"
 
 
 def _show_untyped(untyped: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ PARQUET: Final = ".parquet"
 
 EXTENSIONS: Final = (*JSON_LINES, *JSON, *CSV, PARQUET)
 
+KNOWN: Final = ".jsonl, .ndjson, .json and .csv, each also with .gz or .zst after it, and .parquet"
+
 
 @dataclass(frozen=True)
 class FileToLand:
@@ -141,7 +143,7 @@ def _problem(path: Path, folder: Path) -> str | None:
     if not is_file:
         return "It is neither a file nor a folder. Remove it."
     if not path.name.lower().endswith(EXTENSIONS):
-        return f"Its name does not say a known format. Known: {', '.join(EXTENSIONS)}. Rename it, or move it elsewhere."
+        return f"Its name does not say a known format. Known: {KNOWN}. Rename it, or move it elsewhere."
     return None
 
 

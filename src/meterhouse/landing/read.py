@@ -196,4 +196,4 @@ def _piece_rows(sizes: Sizes, metadata: pq.FileMetaData) -> int:
 
 
 def _first_line(damage: BaseException) -> str:
-    return str(damage).partition("\n")[0]
+    return str(damage).partition("\n")[0].rstrip(".")

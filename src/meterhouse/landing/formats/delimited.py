@@ -184,7 +184,11 @@ def _checked(row: Row) -> Row:
     try:
         row.text.encode()
     except UnicodeEncodeError:
-        return Row(row.line, _shown(row.text), Fault("bad_utf8", "some of its bytes are no characters"))
+        return Row(
+            row.line,
+            _shown(row.text),
+            Fault("bad_utf8", "some of its bytes are no characters, see `encoding` of `sources`"),
+        )
     return row
 
 

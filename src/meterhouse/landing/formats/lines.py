@@ -61,8 +61,10 @@ class Pieces:
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from _inflated(self._path, self._limits.max_inflation)
-        except (Damage, OSError, zlib.error, zstandard.ZstdError) as damage:
+        except (Damage, OSError) as damage:
             self.damage = str(damage)
+        except (zlib.error, zstandard.ZstdError) as damage:
+            self.damage = f"what {self._path.suffix.lower()} says is compressed is not, or is damaged ({damage})"
 
 
 class Lines:
