@@ -214,3 +214,18 @@ def test_a_bomb_is_read_again_when_the_limit_is_raised(tmp_path: Path) -> None:
     assert report.outcomes == {"file": 1}
     assert store.table("events")["event_id"].to_list() == ["a", "b"]
     assert store.open_rejects().is_empty()
+
+
+def test_a_file_whose_name_said_the_wrong_format_is_landed_under_the_right_one(tmp_path: Path) -> None:
+    named = tmp_path / "e.jsonl.gz"
+    named.write_text(event(event_id="a"), encoding="utf-8")
+    store = DyingStore()
+    _land(tmp_path, store)
+    (refused,) = store.table("rejected_events").to_dicts()
+    assert ".gz says is compressed is not" in refused["explanation"]
+    assert "put that right and run `meterhouse land --retry-rejected`" in refused["explanation"]
+    named.rename(tmp_path / "e.jsonl")
+    _land(tmp_path, store)
+    assert store.table("events").is_empty(), "its bytes were landed before"
+    assert _retry(tmp_path, store).outcomes == {"file": 1}
+    assert store.table("events")["event_id"].to_list() == ["a"]
