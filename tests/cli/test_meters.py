@@ -201,3 +201,23 @@ def test_check_ends_with_an_exit_code_where_a_meter_is_wrong(copy: Commands) -> 
     assert (ended.code, ended.document["passed"]) == (2, False)
     assert "1 meter of 5 does not measure what the catalog says: storage" in ended.err
     assert "name eq \"storrage\"`: no event has such a name. Did you mean 'storage'?" in copy("meter", "check").out
+
+
+def versions(commands: Commands) -> list[tuple[str, str, bool]]:
+    listed = commands("meter", "versions", "storage", "--json").document["versions"]
+    return [(version["aggregation"], version["first_used_at"], version["holds"]) for version in listed]
+
+
+def test_a_version_keeps_the_clock_of_the_run_that_used_it_first(copy: Commands) -> None:
+    meters = copy.project / "catalog" / "meters.yaml"
+    before = meters.read_text(encoding="utf-8")
+    after = before.replace("func: max, property: gigabytes", "func: min, property: gigabytes")
+    for day, text in enumerate((after, after, before), 4):
+        meters.write_text(text, encoding="utf-8")
+        assert copy("run", "--through", "2026-02-02", "--landed-at", f"2026-02-{day:02}").code == 0
+    assert versions(copy) == [
+        ("max", "2026-02-03T00:00:00Z", True),
+        ("min", "2026-02-04T00:00:00Z", False),
+    ]
+    printed = copy("meter", "versions", "storage").out
+    assert re.search(r"^\w+ +2026-02-04 00:00 +min +gigabytes .* replaced$", printed, re.MULTILINE)

@@ -37,7 +37,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = read_project(root)
     warehouse = Warehouse(str(found.warehouse))
     land(found, warehouse, CLOCK)
-    define(found, warehouse)
+    define(found, warehouse, CLOCK)
     meter(found, warehouse, CLOCK)
     return root
 

@@ -40,7 +40,7 @@ def definitions(project: ProjectFolder) -> Iterator[dg.MaterializeResult[None]]:
     watch = Watch()
     with project.writing() as (files, warehouse):
         before = warehouse.versions()
-        define(files, warehouse)
+        define(files, warehouse, project.clock())
         for table in _DEFINITIONS:
             changed = dg.MetadataValue.bool(warehouse.version(table) != before.get(table))
             found = stored_metadata(warehouse, table, watch)

@@ -45,8 +45,9 @@ def _meter_row(key: str, meter: Meter) -> dict[str, Any]:
 
 
 def meter_version_rows(meters: Mapping[str, Meter]) -> pl.DataFrame:
-    """One row per meter and stretch of time in which it measures one thing (rule 2.5)."""
-    return _frame(MeterVersions, (row for key, meter in meters.items() for row in _version_rows(key, meter)))
+    """One row per meter and stretch of time in which it measures one thing (rule 2.5), without `first_used_at`."""
+    rows = (row for key, meter in meters.items() for row in _version_rows(key, meter))
+    return _frame(MeterVersions, rows).drop("first_used_at")
 
 
 def _version_rows(key: str, meter: Meter) -> Iterator[dict[str, Any]]:

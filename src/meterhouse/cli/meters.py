@@ -103,7 +103,8 @@ def versions(
 ) -> None:
     """List what a meter measures and ever measured.
 
-    A definition that changes at an instant has a row for each stretch of time (rule 2.5).
+    A definition that changes at an instant has a row for each stretch of time (rule 2.5). First used is the clock of
+    the first run that had the definition.
     """
     import polars as pl
 
@@ -114,7 +115,11 @@ def versions(
     found = kept.join(current, on=["meter", "definition"], how="left").with_columns(
         pl.col("holds").fill_null(value=False)
     )
-    rows = found.sort("holds", "definition", "version", descending=[True, False, False]).collect().to_dicts()
+    rows = (
+        found.sort("holds", "first_used_at", "definition", "version", descending=[True, True, False, False])
+        .collect()
+        .to_dicts()
+    )
     shown = rows_to_show(limit, as_json=as_json)
     if as_json:
         print_json({"meter": name, "rows": len(rows), "versions": rows[:shown]})
@@ -123,17 +128,18 @@ def versions(
         known = warehouse.scan("meter_versions").select(pl.col("meter").unique().sort()).collect()["meter"]
         message = f"No run ever measured a meter '{name}'. Measured were: {', '.join(known) or 'none'}."
         raise ProjectError(message)
-    headings = ("Definition", "From", "Until", "Aggregation", "Property", "Filter", "")
+    headings = ("Definition", "First used", "From", "Until", "Aggregation", "Property", "Filter", "")
     show_rows([Column(heading) for heading in headings], [_version_cells(row) for row in rows], shown)
 
 
 def _version_cells(row: dict[str, Any]) -> list[str]:
     from meterhouse.catalog import filter_words, read_filter
 
-    since, until = (f"{row[bound]:%Y-%m-%d %H:%M}" if row[bound] else "" for bound in ("valid_from", "valid_until"))
+    instants = [row[name] for name in ("first_used_at", "valid_from", "valid_until")]
+    shown = [f"{instant:%Y-%m-%d %H:%M}" if instant else "" for instant in instants]
     state = "holds" if row["holds"] else "replaced"
     words = filter_words(read_filter(row["filter_json"]))
-    return [row["definition"], since, until, row["aggregation"], row["property"] or "", words, state]
+    return [row["definition"], *shown, row["aggregation"], row["property"] or "", words, state]
 
 
 def _named(project: Project, file_or_name: str, meter: str | None) -> dict[str, Meter]:

@@ -10,9 +10,11 @@ from meterhouse.catalog import find_file, meter_version_rows, read_people
 from meterhouse.planning.fingerprints import digest, frame_digest
 from meterhouse.planning.invoiced import at_odds
 from meterhouse.planning.steps import inputs_of, is_done, note_done
+from meterhouse.tables.columns import INSTANT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from meterhouse.catalog import Project
     from meterhouse.warehouse import Warehouse
@@ -23,15 +25,16 @@ _INVOICED: Final = ("invoices", "invoice_lines")
 """What rows of subscriptions are held against."""
 
 
-def define(project: Project, warehouse: Warehouse) -> bool:
+def define(project: Project, warehouse: Warehouse, used_at: datetime) -> bool:
     """Store the definitions as the project's files say them now; False where they say what they said last time.
 
-    What meters measure is kept besides for good, in `meter_versions`: old versions stay readable (rule 2.5).
+    What meters measure is kept besides for good, in `meter_versions`: old versions stay readable (rule 2.5). Those that
+    were not there before are noted with `used_at`, the clock of this run.
     """
     files = _digest_of_files(project)
     if is_done(warehouse, _STEP, _inputs(project, warehouse, files)):
         return False
-    versions = meter_version_rows(project.catalog.meters)
+    versions = meter_version_rows(project.catalog.meters).with_columns(first_used_at=pl.lit(used_at, INSTANT))
     known = warehouse.scan("meter_versions").select("meter", "definition").collect()
     warehouse.append("meter_versions", versions.join(known, on=["meter", "definition"], how="anti"))
     for name, frame in read_definitions(project, warehouse).items():

@@ -54,7 +54,7 @@ def run(project: Project, through: date, landed_at: datetime, progress: Progress
         recover(warehouse)
         as_of = _clock(through, warehouse)
         landing = land(project, warehouse, landed_at, progress)
-        define(project, warehouse)
+        define(project, warehouse, landed_at)
         days = meter(project, warehouse, as_of, progress)
         found = _bill(project, warehouse, as_of, progress)
         _note_run(project, warehouse, as_of)

@@ -42,6 +42,7 @@ class MeterVersions(dy.Schema):
     filter_json = column.text("Which events count, as canonical JSON (rule 2.1).")
     group_by_json = column.text("Properties whose values split the quantity, as a JSON array (rule 2.3).")
     measures = column.identifier("Digest of what its daily states follow from.")
+    first_used_at = column.instant("Clock of the first run that had this definition; it never changes.")
 
 
 class Customers(dy.Schema):
