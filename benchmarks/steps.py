@@ -27,7 +27,7 @@ def main(step: str, root: str) -> None:
         case "forget":
             forget(project)
         case "define":
-            define(project, warehouse)
+            define(project, warehouse, _AFTER_ALL)
         case "files":
             print(*(unquote(uri.removeprefix("file://")) for uri in warehouse.file_uris("events")), sep="\n")
         case _:

@@ -21,6 +21,8 @@ POOL: Final = "warehouse"
 
 SHOWN_ROWS: Final = 10
 
+SECONDS_A_LINE: Final = 30
+
 
 class Watch:
     """Seconds since it was made."""
@@ -40,6 +42,7 @@ class LoggedProgress:
     def __init__(self, log: dg.DagsterLogManager) -> None:
         self._log = log
         self._step = ""
+        self._since_told = Watch()
 
     def begin(self, step: str, total: int) -> None:
         """A step begins."""
@@ -49,6 +52,12 @@ class LoggedProgress:
     def advance(self, detail: str) -> None:
         """A part of it."""
         self._log.debug(f"{self._step}: {detail}")
+
+    def within(self, detail: str, share: float) -> None:
+        """How far a part of it is, now and then: each line is kept as an event of the run."""
+        if self._since_told.seconds >= SECONDS_A_LINE:
+            self._log.info(f"{self._step}: {detail} ({share:.0%})")
+            self._since_told = Watch()
 
     def end(self, summary: str) -> None:
         """What the step did."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -171,6 +172,7 @@ def test_progress_draws_a_bar_and_leaves_nothing() -> None:
         drawn.begin("Landing", 2)
         drawn.advance("a\x1b[2J.jsonl")
         drawn.advance("b.jsonl")
+        drawn.within("b.jsonl: 5 of 9 MiB", 5 / 9)
         drawn.end("2 files")
         drawn.begin("Metering", 0)
         drawn.end("0 days")
@@ -185,5 +187,19 @@ def test_progress_in_a_log_is_a_line_a_step() -> None:
     lines = Lines(Console(file=written, markup=False))
     lines.begin("Landing", 2)
     lines.advance("a.jsonl")
+    lines.within("a.jsonl: 1 of 9 MiB", 1 / 9)
     lines.end("2 files [all]")
     assert written.getvalue() == "Landing ...\n"
+
+
+def test_a_log_is_told_now_and_then_how_far_a_step_is() -> None:
+    written = io.StringIO()
+    seconds = count(0, 4)
+    lines = Lines(Console(file=written, markup=False), lambda: next(seconds))
+    lines.begin("Landing", 2)
+    lines.advance("a.jsonl")
+    for part in range(1, 9):
+        lines.within(f"a.jsonl: {part} of 8 MiB", part / 8)
+    told = written.getvalue().splitlines()
+    assert told[:2] == ["Landing ...", "Landing 1 of 2: a.jsonl: 2 of 8 MiB (25%)"]
+    assert len(told) == 4

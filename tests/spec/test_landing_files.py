@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -571,3 +572,56 @@ def test_a_landing_cut_short_is_finished_by_the_next(
     land(tmp_path, cut, batch_rows=2)
     for table in ("events", "rejected_events", "event_duplicates", "event_conflicts", "landed_files"):
         assert cut.table(table).sort(pl.all()).equals(whole.table(table).sort(pl.all()))
+
+
+def _told(folder: Path, name: str, content: bytes) -> list[float]:
+    """How much of a file that is read two records at a time is told to have been read, as shares of its bytes."""
+    (folder / name).write_bytes(content)
+    told: list[float] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("meterhouse.landing.small.SMALL_BYTES", -1)
+        patched.setattr("meterhouse.landing.formats.lines.PIECE_BYTES", 100)
+        patched.setattr("meterhouse.landing.formats.lines.BLOCK_BYTES", 200)
+        land_folder(
+            folder,
+            DyingStore(),
+            Settings(name="test"),
+            CLOCK,
+            batch_rows=2,
+            on_bytes=lambda _, read, size: told.append(read / size),
+        )
+    return told
+
+
+def _csv(rows: int) -> bytes:
+    lines = [f"{row},call,ada,2026-03-01T12:00:00Z" for row in range(rows)]
+    return "\n".join(["event_id,name,customer_id,timestamp", *lines]).encode()
+
+
+def _parquet_bytes(rows: int) -> bytes:
+    columns = {"event_id": pl.int_range(rows, eager=True).cast(pl.String)}
+    more = {"name": "call", "customer_id": "ada", "timestamp": "2026-03-01T12:00:00Z"}
+    written = io.BytesIO()
+    pl.DataFrame(columns).with_columns(pl.lit(value).alias(name) for name, value in more.items()).write_parquet(written)
+    return written.getvalue()
+
+
+MANY_LINES = "\n".join(event(event_id=str(number)) for number in range(100)).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("e.jsonl", MANY_LINES),
+        ("e.jsonl.gz", gzip.compress(MANY_LINES)),
+        ("e.json", b"[" + MANY_LINES.replace(b"\n", b",") + b"]"),
+        ("e.csv", _csv(100)),
+        ("e.parquet", _parquet_bytes(100)),
+    ],
+)
+def test_how_much_of_a_file_has_been_read_is_told_with_each_batch(tmp_path: Path, name: str, content: bytes) -> None:
+    told = _told(tmp_path, name, content)
+    assert len(told) >= 50
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert name.endswith(".gz") or told[0] < 0.5

@@ -60,6 +60,7 @@ def land_folder(
     batch_rows: int = BATCH_ROWS,
     on_listed: Callable[[int], None] = lambda _files: None,
     on_file: Callable[[FileToLand], None] = lambda _file: None,
+    on_bytes: Callable[[FileToLand, int, int], None] = lambda _file, _read, _bytes: None,
 ) -> LandingReport:
     """Land every file of a folder that was not landed before, in the order of their names.
 
@@ -70,6 +71,8 @@ def land_folder(
     Rows are appended `batch_rows` at a time, or fewer where they are large, whether they come from one file or from
     many small ones. What a file is noted with is written last: without it the file is landed again, finds its own rows
     by file and position, and adds only what is missing.
+
+    `on_bytes` is told now and then how much of a file that is not small has been read, and of how much.
     """
     zone = list_files(folder)
     on_listed(len(zone.files))
@@ -78,7 +81,7 @@ def land_folder(
     seen, used_paths = set(before["file_id"]), set(before.filter(pl.col("events") > 0)["path"])
     problems = list(zone.problems)
     seen_before = repeated = 0
-    with _Gathered(store, problems, landed_at, settings.limits.max_property_columns, batch_rows) as gathered:
+    with _Gathered(store, problems, landed_at, settings.limits.max_property_columns, batch_rows, on_bytes) as gathered:
         for file in zone.files:
             on_file(file)
             identity = _identify(file, hashed.get(file.name), problems)
@@ -139,12 +142,19 @@ class _Gathered:
     """
 
     def __init__(
-        self, store: EventStore, problems: list[Problem], landed_at: datetime, most_columns: int, most_rows: int
+        self,
+        store: EventStore,
+        problems: list[Problem],
+        landed_at: datetime,
+        most_columns: int,
+        most_rows: int,
+        on_bytes: Callable[[FileToLand, int, int], None],
     ) -> None:
         self._store = store
         self._keeper = Keeper(store, landed_at, most_columns)
         self._problems = problems
         self._most_rows = most_rows
+        self._on_bytes = on_bytes
         self._known = Known()
         self._small = SmallFiles()
         self._waiting: list[_Reading] = []
@@ -211,7 +221,14 @@ class _Gathered:
     def _read_alone(self, reading: _Reading) -> None:
         file, origin = reading.file, reading.origin
         self._readings[origin.file_id] = reading
-        for batch in read_batches(file, origin, chunk_rows=min(CHUNK_ROWS, self._most_rows), known=self._known):
+        rows = min(CHUNK_ROWS, self._most_rows)
+        for batch in read_batches(
+            file,
+            origin,
+            chunk_rows=rows,
+            known=self._known,
+            on_bytes=lambda read: self._on_bytes(file, read, reading.look.bytes),
+        ):
             self._make_room(batch)
             if reading.is_ended or origin.file_id not in self._readings:
                 return

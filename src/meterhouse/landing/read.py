@@ -50,16 +50,24 @@ Item = TypeVar("Item")
 
 
 def read_batches(
-    file: FileToLand, origin: Origin, *, chunk_rows: int = CHUNK_ROWS, known: Known | None = None
+    file: FileToLand,
+    origin: Origin,
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+    known: Known | None = None,
+    on_bytes: Callable[[int], None] = lambda _read: None,
 ) -> Iterator[Batch]:
     """Read a file in batches of `chunk_rows`, or fewer where records are large.
 
     `known` is what other files have taught, and is taught by this one: it makes reading quicker, and changes nothing.
+    `on_bytes` is told with each batch how many bytes of the file have been read, some of them ahead.
     What is wrong with the file as a whole is a refused record at position 0, in the last batch.
     """
     reader = _Reader(file.path, origin, known or Known(), chunk_rows)
     try:
-        yield from map(with_derived_ids, _in_threads(reader))
+        for batch in _in_threads(reader):
+            on_bytes(reader.bytes_read)
+            yield with_derived_ids(batch)
     except UNREADABLE as damage:
         reader.fault = Fault("unreadable_file", _first_line(damage))
     if reader.fault is not None:
@@ -83,6 +91,7 @@ class _Reader:
         self._origin = origin
         self._known = known
         self._chunk_rows = chunk_rows
+        self.bytes_read = 0
         self.fault: Fault | None = None
 
     def __iter__(self) -> Iterator[Callable[[], Batch]]:
@@ -96,6 +105,7 @@ class _Reader:
     def _lines(self) -> Iterator[Callable[[], Batch]]:
         lines = Lines(self._path, self._origin.settings.limits)
         for block in lines:
+            self.bytes_read = lines.bytes_read
             for part in block.iter_slices(self._chunk_rows):
                 yield partial(take_lines, part, self._origin, self._known)
         self._break_off(lines.damage)
@@ -103,6 +113,7 @@ class _Reader:
     def _elements(self) -> Iterator[Callable[[], Batch]]:
         elements = Elements(self._path, self._origin.settings.limits)
         for chunk in _chunks(elements, self._chunk_rows, lambda numbered: (1, len(numbered[1]))):
+            self.bytes_read = elements.bytes_read
             numbers, texts = zip(*chunk, strict=True)
             lines = as_lines(pl.Series(texts, dtype=pl.Binary()), numbers, elements.cut)
             yield partial(take_lines, lines, self._origin, self._known)
@@ -116,6 +127,7 @@ class _Reader:
             self.fault = layout
         elif layout is not None:
             for chunk in _chunks(rows, self._chunk_rows, lambda row: (1, len(row.text))):
+                self.bytes_read = rows.bytes_read
                 yield partial(self._take_cells, chunk, rows.columns, layout)
         self._break_off(rows.damage)
 
@@ -155,7 +167,11 @@ class _Reader:
                     sizes = sizes_of(self._path, opened)
                     refuse_bomb(self._path, sizes.file, self._origin.settings.limits.max_inflation)
                     piece_rows = min(self._chunk_rows, _piece_rows(sizes, opened.metadata))
-                    yield from map(written_out, opened.iter_batches(piece_rows))
+                    size, rows_read = self._path.stat().st_size, 0
+                    for piece in opened.iter_batches(piece_rows):
+                        rows_read += piece.num_rows
+                        self.bytes_read = size * rows_read // opened.metadata.num_rows
+                        yield written_out(piece)
         except (pa.ArrowException, OSError, Damage) as damage:
             self.fault = Fault("unreadable_file", _first_line(damage))
 

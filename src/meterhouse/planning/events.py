@@ -188,6 +188,7 @@ def land(
         landed_at,
         on_listed=lambda files: progress.begin("Landing", files),
         on_file=lambda file: progress.advance(file.name),
+        on_bytes=lambda file, read, size: progress.within(_read_of(file.name, read, size), min(1, read / max(1, size))),
     )
     if not report.files.is_empty():
         _compact(warehouse)
@@ -216,9 +217,13 @@ def _compact(warehouse: Warehouse) -> None:
 def _told_to(progress: Progress) -> Callable[[int, int], None]:
     def tell(done: int, files: int) -> None:
         if files:
-            progress.advance(f"making the index of events again: {done:,} of {files:,} files read")
+            progress.within(f"making the index of events again: {done:,} of {files:,} files read", done / files)
 
     return tell
+
+
+def _read_of(name: str, read: int, size: int) -> str:
+    return f"{name}: {read >> 20:,} of {size >> 20:,} MiB"
 
 
 def _summary(report: LandingReport) -> str:

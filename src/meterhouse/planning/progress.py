@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, detail: str) -> None:
         """A part of it is done, or begins: `detail` names it."""
 
+    def within(self, detail: str, share: float) -> None:
+        """So much of the part has been done, from 0 to 1. Told often: who writes it down does so now and then."""
+
     def end(self, summary: str) -> None:
         """The step is over: what it did, in words."""
 
@@ -25,6 +28,9 @@ class Silent:
         """Say nothing."""
 
     def advance(self, detail: str) -> None:
+        """Say nothing."""
+
+    def within(self, detail: str, share: float) -> None:
         """Say nothing."""
 
     def end(self, summary: str) -> None:

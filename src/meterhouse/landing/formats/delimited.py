@@ -68,6 +68,11 @@ class Rows:
         """Why the file cannot be read further; None where it can."""
         return self._pieces.damage or self._wrong
 
+    @property
+    def bytes_read(self) -> int:
+        """How far the file has been read."""
+        return self._pieces.bytes_read
+
     def __iter__(self) -> Iterator[Row]:
         if not self.columns:
             return

@@ -63,6 +63,11 @@ class Elements:
         """Why the file cannot be read further; None where it can."""
         return self._pieces.damage or self._wrong
 
+    @property
+    def bytes_read(self) -> int:
+        """How far the file has been read."""
+        return self._pieces.bytes_read
+
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         text = _Text(iter(self._pieces), self._most)
         try:

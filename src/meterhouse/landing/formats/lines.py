@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -56,11 +57,16 @@ class Pieces:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path = path
         self._limits = limits
+        self.bytes_read = 0
+        """Of the file as it is, compressed or not."""
         self.damage: str | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from _inflated(self._path, self._limits.max_inflation)
+            with self._path.open("rb") as opened:
+                for piece in _inflated(opened, self._path, self._limits.max_inflation):
+                    self.bytes_read = opened.tell()
+                    yield piece
         except (Damage, OSError) as damage:
             self.damage = str(damage)
         except (zlib.error, zstandard.ZstdError) as damage:
@@ -81,6 +87,11 @@ class Lines:
     def damage(self) -> str | None:
         """Why the file cannot be read further; None where it can."""
         return self._pieces.damage
+
+    @property
+    def bytes_read(self) -> int:
+        """How far the file has been read."""
+        return self._pieces.bytes_read
 
     @property
     def cut(self) -> dict[int, int]:
@@ -158,13 +169,13 @@ def refuse_bomb(path: Path, inflated: int, max_inflation: int) -> None:
         raise Damage(message)
 
 
-def _inflated(path: Path, max_inflation: int) -> Iterator[bytes]:
+def _inflated(opened: BinaryIO, path: Path, max_inflation: int) -> Iterator[bytes]:
     suffix = path.suffix.lower()
     if suffix == ".gz":
-        return _harmless(path, _inflate(path, lambda: zlib.decompressobj(wbits=31)), max_inflation)
+        return _harmless(path, _inflate(opened, lambda: zlib.decompressobj(wbits=31)), max_inflation)
     if suffix == ".zst":
-        return _harmless(path, _inflate(path, lambda: zstandard.ZstdDecompressor().decompressobj()), max_inflation)
-    return _pieces(path, PIECE_BYTES)
+        return _harmless(path, _inflate(opened, lambda: zstandard.ZstdDecompressor().decompressobj()), max_inflation)
+    return iter(partial(opened.read, PIECE_BYTES), b"")
 
 
 def _harmless(path: Path, pieces: Iterator[bytes], max_inflation: int) -> Iterator[bytes]:
@@ -175,31 +186,24 @@ def _harmless(path: Path, pieces: Iterator[bytes], max_inflation: int) -> Iterat
         refuse_bomb(path, inflated, max_inflation)
 
 
-def _pieces(path: Path, size: int) -> Iterator[bytes]:
-    with path.open("rb") as opened:
-        while piece := opened.read(size):
-            yield piece
-
-
-def _inflate(path: Path, new: Callable[[], _Inflater]) -> Iterator[bytes]:
+def _inflate(opened: BinaryIO, new: Callable[[], _Inflater]) -> Iterator[bytes]:
     """Decompress one frame after the other; a frame that does not end is damage, which stream readers do not tell.
 
     How much is read at once follows from what the last piece became.
     """
     frame: _Inflater | None = new()
     size = LEAST_COMPRESSED_BYTES
-    with path.open("rb") as opened:
-        while compressed := opened.read(size):
-            inflated = 0
-            while compressed:
-                frame = frame or new()
-                piece = frame.decompress(compressed)
-                inflated += len(piece)
-                yield piece
-                compressed = frame.unused_data if frame.eof else b""
-                frame = None if frame.eof else frame
-            factor = 2 if inflated < PIECE_BYTES else 0.5
-            size = min(COMPRESSED_BYTES, max(LEAST_COMPRESSED_BYTES, int(size * factor)))
+    while compressed := opened.read(size):
+        inflated = 0
+        while compressed:
+            frame = frame or new()
+            piece = frame.decompress(compressed)
+            inflated += len(piece)
+            yield piece
+            compressed = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
+        factor = 2 if inflated < PIECE_BYTES else 0.5
+        size = min(COMPRESSED_BYTES, max(LEAST_COMPRESSED_BYTES, int(size * factor)))
     if frame is not None:
         message = "it ends in the middle of its compressed content"
         raise Damage(message)
