@@ -133,7 +133,7 @@ def test_versions_say_what_a_meter_measured(copy: Commands) -> None:
     text = meters.read_text(encoding="utf-8")
     meters.write_text(text.replace("model, operator: eq, value: fast", "model, operator: ne, value: slow"))
     copy("run", "--through", "2026-02-02", "--landed-at", "2026-02-04")
-    shown = copy("meter", "versions", "fast_minutes").out.splitlines()
+    shown = Commands(copy.project, 160)("meter", "versions", "fast_minutes").out.splitlines()
     event = 'name eq "transcription"'
     assert [line.split("minutes", 1)[1].split() for line in shown if "sum" in line] == [
         [*f'{event} and (model ne "slow")'.split(), "holds"],
@@ -220,4 +220,4 @@ def test_a_version_keeps_the_clock_of_the_run_that_used_it_first(copy: Commands)
         ("min", "2026-02-04T00:00:00Z", False),
     ]
     printed = copy("meter", "versions", "storage").out
-    assert re.search(r"^\w+ +2026-02-04 00:00 +min +gigabytes .* replaced$", printed, re.MULTILINE)
+    assert re.search(r"^\w+ +2026-02-04 +min +gigabytes .* replaced$", printed, re.MULTILINE)

@@ -135,11 +135,11 @@ def versions(
 def _version_cells(row: dict[str, Any]) -> list[str]:
     from meterhouse.catalog import filter_words, read_filter
 
-    instants = [row[name] for name in ("first_used_at", "valid_from", "valid_until")]
-    shown = [f"{instant:%Y-%m-%d %H:%M}" if instant else "" for instant in instants]
+    since, until = (f"{row[bound]:%Y-%m-%d %H:%M}" if row[bound] else "" for bound in ("valid_from", "valid_until"))
     state = "holds" if row["holds"] else "replaced"
     words = filter_words(read_filter(row["filter_json"]))
-    return [row["definition"], *shown, row["aggregation"], row["property"] or "", words, state]
+    used = f"{row['first_used_at']:%Y-%m-%d}"
+    return [row["definition"], used, since, until, row["aggregation"], row["property"] or "", words, state]
 
 
 def _named(project: Project, file_or_name: str, meter: str | None) -> dict[str, Meter]:
