@@ -36,7 +36,7 @@ STEPS: Final = {
     "write": Step(store, "commit_files"),
     "sync": Step(commit, "sync_files"),
     "compact": Step(Warehouse, "compact"),
-    "meter": Step(usage, "_meter_days"),
+    "meter": Step(usage, "_store"),
     "metered": Step(usage, "note_made"),
     "journal": Step(journal, "_write"),
     "apply": Step(journal, "_apply"),

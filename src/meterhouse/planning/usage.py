@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import unquote
 
 import polars as pl
@@ -21,13 +22,14 @@ from meterhouse.planning.ranges import told_where
 from meterhouse.planning.staleness import Made, Stale, definitions_on, find_stale, made_from, note_kept, note_made
 from meterhouse.planning.steps import inputs_of, is_done, note_done
 from meterhouse.planning.untyped import with_properties_of
-from meterhouse.planning.whose import forget_reattributed, reattributed_days
+from meterhouse.planning.whose import People, forget_reattributed, reattributed_days
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from meterhouse.catalog import Meter, Project
+    from meterhouse.metering import Measured
     from meterhouse.warehouse import Warehouse
 
 _STEP: Final = "metering"
@@ -64,12 +66,15 @@ def _meter_stale(
     note_kept(warehouse, stale, now)
     chunks = list(_chunks(stale, _sizes(warehouse)))
     progress.begin("Metering", len(chunks))
-    for chunk in chunks:
-        days = [of.day for of in chunk]
-        progress.advance(f"{days[0]} to {days[-1]}")
-        with told_where(f"metering {days[0]} to {days[-1]}"):
-            _meter_days(warehouse, days, _meters_of(project, chunk[0].measured), chunk[0].kept, cuts)
-        note_made(warehouse, {day: now[day] for day in days})
+    # Read once: every chunk asks whose its events are.
+    people = People(*(warehouse.scan(table).collect() for table in People._fields))
+    with _Storing() as storing:
+        for chunk in chunks:
+            days = [of.day for of in chunk]
+            progress.advance(f"{days[0]} to {days[-1]}")
+            with told_where(f"metering {days[0]} to {days[-1]}"):
+                measured = _measure(warehouse, days, _meters_of(project, chunk[0].measured), people, cuts)
+            storing.begin(_store, warehouse, measured, days, chunk[0].kept, now)
     progress.end(f"{len(stale):,} days metered, {len(now) - len(stale):,} unchanged")
     return [of.day for of in stale]
 
@@ -93,26 +98,56 @@ def _meters_of(project: Project, names: frozenset[str]) -> dict[str, Meter]:
     return {name: of for name, of in project.catalog.meters.items() if name in names}
 
 
-def _meter_days(
-    warehouse: Warehouse, days: Sequence[date], meters: Mapping[str, Meter], kept: frozenset[str], cuts: pl.DataFrame
+class _Storing:
+    """One thread stores days while the next are measured. Leaving the context waits for it."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="storing")
+        self._begun: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait to the end, also where measuring broke off: what was handed over is stored as a whole."""
+        with self._thread:
+            if kind is None:
+                self._wait()
+
+    def begin(self, store: Callable[..., None], *arguments: object) -> None:
+        """Store something when all before it is stored: so no more than two chunks are held at once."""
+        self._wait()
+        self._begun = self._thread.submit(store, *arguments)
+
+    def _wait(self) -> None:
+        if self._begun is not None:
+            self._begun.result()
+
+
+def _measure(
+    warehouse: Warehouse, days: Sequence[date], meters: Mapping[str, Meter], people: People, cuts: pl.DataFrame
+) -> Measured:
+    within = pl.col("date").is_between(days[0], days[-1])
+    events = with_properties_of(meters.values(), counting_events(warehouse, within), warehouse)
+    return measure_days(
+        events, meters, people.customers.lazy(), people.subscriptions.lazy(), cuts.lazy().filter(within)
+    )
+
+
+def _store(
+    warehouse: Warehouse, measured: Measured, days: Sequence[date], kept: frozenset[str], now: Mapping[date, Made]
 ) -> None:
     """Replace what is stored of some days: some meters measured again, some as they are, the others no more."""
-    within = pl.col("date").is_between(days[0], days[-1])
     where = f"date >= '{days[0]}' AND date <= '{days[-1]}'"
-    measured = measure_days(
-        with_properties_of(meters.values(), counting_events(warehouse, within), warehouse),
-        meters,
-        warehouse.scan("customers"),
-        warehouse.scan("subscriptions"),
-        cuts.lazy().filter(within),
-    )
-    if not kept:
+    states = measured.usage_daily
+    if kept:
+        of_kept = pl.col("date").is_between(days[0], days[-1]) & pl.col("meter").is_in(kept)
+        stored = warehouse.scan("usage_daily").filter(of_kept).collect()
+        states = pl.concat([stored, states]).sort("date", "meter", maintain_order=True)
+    else:
         warehouse.overwrite("sent_ids", measured.sent_ids, where)
-        warehouse.overwrite("usage_daily", measured.usage_daily, where)
-        return
-    stored = warehouse.scan("usage_daily").filter(within, pl.col("meter").is_in(kept)).collect()
-    states = pl.concat([stored, measured.usage_daily]).sort("date", "meter", maintain_order=True)
     warehouse.overwrite("usage_daily", states, where)
+    note_made(warehouse, {day: now[day] for day in days})
 
 
 def _inputs(warehouse: Warehouse, versions: pl.DataFrame, cuts: pl.DataFrame, as_of: datetime) -> dict[date, Made]:
