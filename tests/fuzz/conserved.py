@@ -74,7 +74,7 @@ def check_parts(content: bytes) -> None:
         file.write(content)
         file.flush()
         path = Path(file.name)
-        numbers = [number for block in Lines(path, LIMITS) for number in block["position"]]
+        numbers = [number for block in Lines(path, LIMITS) for number in block.lines["position"]]
         assert numbers == records_of(content), "a line is lost or made up"
         elements = Elements(path, LIMITS)
         for number, element in elements:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from meterhouse.catalog.settings import Limits
 from meterhouse.landing.formats import shared_texts
 from meterhouse.landing.formats.bounded import KEPT_BYTES, BoundedLines
-from meterhouse.landing.formats.lines import Pieces
+from meterhouse.landing.formats.lines import Pieces, as_block
 from meterhouse.landing.formats.shared_texts import sizes_of
 from tests.records import DyingStore, event, land
 
@@ -209,3 +209,13 @@ def test_dictionaries_are_found_behind_nulls(tmp_path: Path) -> None:
     with pq.ParquetFile(tmp_path / "t.parquet") as opened, pytest.MonkeyPatch.context() as patched:
         patched.setattr(shared_texts, "SMALL_BYTES", 0)
         assert sizes_of(tmp_path / "t.parquet", opened).row == 1010
+
+
+def test_lines_as_they_lie_in_a_file_are_parsed_from_there() -> None:
+    parts = list(as_block(b"a\nbcd\ne\n", 1, {}).parts(2))
+    assert [None if part.text is None else part.text.to_pybytes() for part in parts] == [b"a\nbcd\n", b"e\n"]
+
+
+@pytest.mark.parametrize("text", [b"a\n\nb", b"a\n\nb\n", b"a \nb\n", b"a\r\nb\r\n", b"a\nb", b"a\n\xff\n"])
+def test_lines_of_which_something_is_left_out_are_parsed_apart_from_their_file(text: bytes) -> None:
+    assert as_block(text, 1, {}).text is None

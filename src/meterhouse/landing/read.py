@@ -19,7 +19,7 @@ from meterhouse.landing.files import CSV, JSON, PARQUET, FileToLand
 from meterhouse.landing.formats.delimited import Row, Rows, read_cells
 from meterhouse.landing.formats.elements import Elements
 from meterhouse.landing.formats.layout import Layout, lay_out
-from meterhouse.landing.formats.lines import Damage, Lines, as_lines, refuse_bomb
+from meterhouse.landing.formats.lines import Block, Damage, Lines, as_lines, refuse_bomb
 from meterhouse.landing.formats.parquet import cut, find_too_large, read_rows, wrong_columns
 from meterhouse.landing.formats.shared_texts import BUFFER_BYTES, Sizes, sizes_of, written_out
 from meterhouse.landing.json_text.known import Known
@@ -80,7 +80,7 @@ def read_records(
     """Read JSON records, one each, as if they were the lines of a file; all of it, or those at some positions."""
     records = pl.Series(list(lines), dtype=pl.Binary())
     numbers = range(1, len(records) + 1) if positions is None else positions
-    return with_derived_ids(take_lines(as_lines(records, numbers, {}), origin, known or Known()))
+    return with_derived_ids(take_lines(Block(as_lines(records, numbers, {})), origin, known or Known()))
 
 
 class _Reader:
@@ -106,7 +106,7 @@ class _Reader:
         lines = Lines(self._path, self._origin.settings.limits)
         for block in lines:
             self.bytes_read = lines.bytes_read
-            for part in block.iter_slices(self._chunk_rows):
+            for part in block.parts(self._chunk_rows):
                 yield partial(take_lines, part, self._origin, self._known)
         self._break_off(lines.damage)
 
@@ -116,7 +116,7 @@ class _Reader:
             self.bytes_read = elements.bytes_read
             numbers, texts = zip(*chunk, strict=True)
             lines = as_lines(pl.Series(texts, dtype=pl.Binary()), numbers, elements.cut)
-            yield partial(take_lines, lines, self._origin, self._known)
+            yield partial(take_lines, Block(lines), self._origin, self._known)
         self._break_off(elements.damage)
 
     def _cells(self) -> Iterator[Callable[[], Batch]]:

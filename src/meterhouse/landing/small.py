@@ -16,7 +16,7 @@ import polars as pl
 from meterhouse.landing.batch import Batch, Origin, refused_file, together, with_derived_ids
 from meterhouse.landing.files import JSON, JSON_LINES, FileToLand
 from meterhouse.landing.formats.elements import Elements
-from meterhouse.landing.formats.lines import BYTE_ORDER_MARK, Lines, as_lines
+from meterhouse.landing.formats.lines import BYTE_ORDER_MARK, Block, Lines, as_lines
 from meterhouse.landing.json_text.known import Known
 from meterhouse.landing.reasons import Fault
 from meterhouse.landing.take import take_lines
@@ -95,7 +95,7 @@ def _take_alike(files: list[SmallFile], known: Known) -> Batch:
     *before, texts = accumulate((len(file.texts) for file in files), initial=0)
     cut = {start + place: size for start, file in zip(before, files, strict=True) for place, size in file.cut.items()}
     records = pl.Series([text for file in files for text in file.texts], dtype=pl.Binary())
-    batch = take_lines(as_lines(records, range(1, texts + 1), cut), files[0].origin, known)
+    batch = take_lines(Block(as_lines(records, range(1, texts + 1), cut)), files[0].origin, known)
     own = pl.DataFrame(
         {
             "before": before,

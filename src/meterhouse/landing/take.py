@@ -13,6 +13,7 @@ import polars as pl
 from meterhouse.landing.at_once import read_at_once
 from meterhouse.landing.batch import Batch, Origin, rejected_rows
 from meterhouse.landing.checks import find_faults, with_instants
+from meterhouse.landing.formats.lines import Block
 from meterhouse.landing.json_text.known import Known
 from meterhouse.landing.properties.rare import RARE
 from meterhouse.landing.properties.typed import Typed, type_metadata
@@ -24,9 +25,10 @@ from meterhouse.tables.columns import INSTANT
 from meterhouse.tables.properties import property_of
 
 
-def take_lines(lines: pl.DataFrame, origin: Origin, known: Known) -> Batch:
-    """Take lines of JSON as `as_lines` gives them."""
-    fields = read_at_once(lines, known, origin.settings.limits)
+def take_lines(block: Block, origin: Origin, known: Known) -> Batch:
+    """Take lines of JSON."""
+    lines = block.lines
+    fields = read_at_once(block, known, origin.settings.limits)
     is_typed = fields is not None
     quick = _judge(
         read_envelopes(lines, known) if fields is None else fields, Faults(), origin, known, is_typed=is_typed

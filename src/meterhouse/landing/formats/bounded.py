@@ -18,14 +18,15 @@ class BoundedLines:
     """Iterates over the pieces again, with lines of at most `most` bytes: of a longer one the first bytes are left.
 
     `cut` has the whole size of each such line by its number from 1, and has it before the line is given. Space before a
-    line is left out where the line is not in one piece: it says nothing, and may be all that there is.
+    line is left out where the line is not in one piece: it says nothing, and may be all that there is. `number` is that
+    of the line after what was given. What was given and has a line break ends with one.
     """
 
     def __init__(self, pieces: Iterator[bytes], most: int) -> None:
         self._pieces = pieces
         self._most = most
         self.cut: dict[int, int] = {}
-        self._number = 1
+        self.number = 1
         self._size = 0
         self._held: list[bytes] = []
 
@@ -43,9 +44,9 @@ class BoundedLines:
             return
         self._hold(part[:end])
         last = part.rindex(b"\n") + 1
+        self.number += part.count(b"\n", end)
         yield from self._held
         yield part[end:last]
-        self._number += part.count(b"\n", end)
         self._held, self._size = [], 0
         self._hold(part[last:])
 
@@ -53,10 +54,10 @@ class BoundedLines:
         """Keep a part of the line that has not ended."""
         begun = part if self._size else part.lstrip(SPACE)
         self._size += len(begun)
-        if self._number in self.cut:
-            self.cut[self._number] = self._size
+        if self.number in self.cut:
+            self.cut[self.number] = self._size
         elif self._size > self._most:
-            self.cut[self._number] = self._size
+            self.cut[self.number] = self._size
             self._held = [b"".join([*self._held, begun])[:KEPT_BYTES]]
         elif begun:
             self._held.append(begun)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PIECE_BYTES: Final = 1 << 20
 
-BLOCK_BYTES: Final = 16 << 20
+BLOCK_BYTES: Final = 12 << 20
 """Lines that are read at once; reading them takes some ten times the memory."""
 
 BLOCK_LINES: Final = 1 << 18
@@ -73,8 +73,23 @@ class Pieces:
             self.damage = f"what {self._path.suffix.lower()} says is compressed is not, or is damaged ({damage})"
 
 
+class Block(NamedTuple):
+    """Lines as `as_lines` gives them; and their text as one, or None where that is not how they lie in the file."""
+
+    lines: pl.DataFrame
+    text: pa.Buffer | None = None
+
+    def parts(self, rows: int) -> Iterator[Block]:
+        """Blocks of as many lines."""
+        start = 0
+        for lines in self.lines.iter_slices(rows):
+            size = _size(lines)
+            yield Block(lines, None if self.text is None else self.text.slice(start, size))
+            start += size
+
+
 class Lines:
-    """Iterates over the lines of a file that are not blank, a block at a time, as (position from 1, line, bytes).
+    """Iterates over the lines of a file that are not blank, a block at a time.
 
     Where the file is damaged the iteration ends early, with the piece of a line that was still read; `damage` says why.
     """
@@ -102,28 +117,38 @@ class Lines:
         """All lines as they lie in the file, with their line breaks."""
         return iter(self._bounded)
 
-    def __iter__(self) -> Iterator[pl.DataFrame]:
+    def __iter__(self) -> Iterator[Block]:
         position = 1
-        for number, block in enumerate(_blocks(self.pieces())):
-            lines = _split(block.removeprefix(BYTE_ORDER_MARK) if number == 0 else block)
-            yield as_lines(lines, range(position, position + len(lines)), self.cut)
-            position += len(lines) - 1
+        for number, block in enumerate(self._blocks()):
+            yield as_block(block.removeprefix(BYTE_ORDER_MARK) if number == 0 else block, position, self.cut)
+            position = self._bounded.number
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Whole lines, as many as fill a block; each block but the last ends with a line break."""
+        held: list[bytes] = []
+        size, first = 0, self._bounded.number
+        for piece in self.pieces():
+            held.append(piece)
+            size += len(piece)
+            is_full = size >= BLOCK_BYTES or self._bounded.number - first >= BLOCK_LINES
+            # What has a line break ends with one.
+            if is_full and piece.endswith(b"\n"):
+                yield b"".join(held)
+                held, size, first = [], 0, self._bounded.number
+        yield b"".join(held)
 
 
-def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Whole lines, as many as fill a block; each block but the last ends with a line break."""
-    held: list[bytes] = []
-    size = lines = 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        lines += piece.count(b"\n")
-        if (size >= BLOCK_BYTES and b"\n" in piece) or lines >= BLOCK_LINES:
-            block = b"".join(held)
-            end = block.rindex(b"\n") + 1
-            yield block[:end]
-            held, size, lines = [block[end:]], len(block) - end, 0
-    yield b"".join(held)
+def as_block(text: bytes, position: int, cut: Mapping[int, int]) -> Block:
+    """Lines, the first at this position."""
+    split = _split(text)
+    lines = as_lines(split, range(position, position + len(split)), cut)
+    lie_so = text.endswith(b"\n") and _size(lines) == len(text)
+    return Block(lines, pa.py_buffer(text) if lie_so else None)
+
+
+def _size(lines: pl.DataFrame) -> int:
+    """Bytes of lines, each with its line break: fewer than of a block where space or a line was left out, or cut."""
+    return int(lines["line"].str.len_bytes().sum()) + lines.height
 
 
 def _split(block: bytes) -> pl.Series:

@@ -45,7 +45,19 @@ def is_parsable(text: pl.Expr) -> pl.Expr:
     return text.str.starts_with("{") & text.str.ends_with("}") & is_line
 
 
-def parse(texts: pl.Series, schema: pa.Schema, *, with_braces_in_text: bool = True) -> pa.Table | None:
+def parse(texts: pl.Series, schema: pa.Schema) -> pa.Table | None:
+    """As `parse_joined`, for texts that lie apart."""
+    return parse_joined(joined(texts), len(texts), schema)
+
+
+def joined(texts: pl.Series) -> pa.Buffer:
+    """Texts as one, a line each."""
+    return texts.str.join("\n").to_arrow()[0].as_buffer()
+
+
+def parse_joined(
+    text: pa.Buffer, texts: int, schema: pa.Schema, *, with_braces_in_text: bool = True
+) -> pa.Table | None:
     """One row per text, all of which are `is_parsable`; None where one is not an object that fits the schema.
 
     None as well where braces are in text, not only around objects, unless they may be.
@@ -55,17 +67,16 @@ def parse(texts: pl.Series, schema: pa.Schema, *, with_braces_in_text: bool = Tr
     Each text is one object where all are accepted and there are as many: an object cannot end in another text, since
     after a value no other may begin and no string goes beyond its line.
     """
-    joined = texts.str.join("\n").to_arrow()[0].as_buffer()
-    table = _read(joined, schema)
-    if table is None or table.num_rows != len(texts):
+    table = _read(text, schema)
+    if table is None or table.num_rows != texts:
         return None
-    if not with_braces_in_text and any(_count(joined, brace) != _objects(table) for brace in "{}"):
+    if not with_braces_in_text and any(_count(text, brace) != _objects(table) for brace in "{}"):
         return None
     strict = pa.schema([field.with_type(_with_floats(field.type)) for field in schema])
-    if strict.equals(schema) or _count(joined, '"') == sum(map(_quotes, table.columns)):
+    if strict.equals(schema) or _count(text, '"') == sum(map(_quotes, table.columns)):
         return table
     # PyArrow takes a decimal from text too, but a float from a number only.
-    return None if _read(joined, strict) is None else table
+    return None if _read(text, strict) is None else table
 
 
 def halves(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -73,10 +84,10 @@ def halves(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return rows[: rows.height // 2], rows[rows.height // 2 :]
 
 
-def _read(joined: pa.Buffer, schema: pa.Schema) -> pa.Table | None:
+def _read(text: pa.Buffer, schema: pa.Schema) -> pa.Table | None:
     try:
         return pj.read_json(
-            pa.BufferReader(joined),
+            pa.BufferReader(text),
             # Callers read in threads of their own.
             read_options=pj.ReadOptions(use_threads=False, block_size=PIECE_BYTES),
             parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
@@ -85,8 +96,8 @@ def _read(joined: pa.Buffer, schema: pa.Schema) -> pa.Table | None:
         return None
 
 
-def _count(joined: pa.Buffer, character: str) -> int:
-    held = pa.Array.from_buffers(pa.uint8(), joined.size, [None, joined])
+def _count(text: pa.Buffer, character: str) -> int:
+    held = pa.Array.from_buffers(pa.uint8(), text.size, [None, text])
     return int((pl.Series(held, dtype=pl.UInt8()) == ord(character)).sum())
 
 
