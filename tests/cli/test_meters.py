@@ -139,6 +139,14 @@ def test_versions_say_what_a_meter_measured(copy: Commands) -> None:
         [*f'{event} and (model ne "slow")'.split(), "holds"],
         [*f'{event} and (model eq "fast")'.split(), "replaced"],
     ]
+    grouped = text.replace("    event: request ", "    group_by: [path]\n    event: request ")
+    assert grouped != text
+    meters.write_text(grouped, encoding="utf-8")
+    copy("run", "--through", "2026-02-02", "--landed-at", "2026-02-04")
+    assert [line.split()[1:] for line in copy("meter", "versions", "requests").out.splitlines() if "count" in line] == [
+        ["count", "path", "name", "eq", '"request"', "holds"],
+        ["count", "name", "eq", '"request"', "replaced"],
+    ]
     ended = copy("meter", "versions", "fast")
     assert (ended.code, "Measured were: fast_minutes, minutes, people, requests, storage." in ended.err) == (2, True)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meterhouse.cli.reading import customer_id_of
-from meterhouse.cli.render import Column, console, counted, hints, print_json, show_rows
+from meterhouse.cli.render import Column, console, counted, hints, instant_cell, print_json, show_rows
 from meterhouse.cli.session import AsJson, CustomerOption, Limit, MeterOption, rows_to_show, session_of
 from meterhouse.cli.usage import FromOption, ThroughOption, refuse_no_days
 from meterhouse.errors import ProjectError
@@ -128,18 +129,20 @@ def versions(
         known = warehouse.scan("meter_versions").select(pl.col("meter").unique().sort()).collect()["meter"]
         message = f"No run ever measured a meter '{name}'. Measured were: {', '.join(known) or 'none'}."
         raise ProjectError(message)
-    headings = ("Definition", "First used", "From", "Until", "Aggregation", "Property", "Filter", "")
+    headings = ("Definition", "First used", "From", "Until", "Aggregation", "Property", "Group by", "Filter", "")
     show_rows([Column(heading) for heading in headings], [_version_cells(row) for row in rows], shown)
 
 
 def _version_cells(row: dict[str, Any]) -> list[str]:
     from meterhouse.catalog import filter_words, read_filter
 
-    since, until = (f"{row[bound]:%Y-%m-%d %H:%M}" if row[bound] else "" for bound in ("valid_from", "valid_until"))
+    since, until = (instant_cell(row[bound]) if row[bound] else "" for bound in ("valid_from", "valid_until"))
+    groups = ", ".join(json.loads(row["group_by_json"]))
     state = "holds" if row["holds"] else "replaced"
     words = filter_words(read_filter(row["filter_json"]))
     used = f"{row['first_used_at']:%Y-%m-%d}"
-    return [row["definition"], used, since, until, row["aggregation"], row["property"] or "", words, state]
+    aggregation, held = row["aggregation"], row["property"] or ""
+    return [row["definition"], used, since, until, aggregation, held, groups, words, state]
 
 
 def _named(project: Project, file_or_name: str, meter: str | None) -> dict[str, Meter]:

@@ -239,8 +239,8 @@ def _show_intake(found: dict[str, Any], session: Session) -> None:
     rejected = sum(aside["rejected"].values())
     resent = f"{counted(aside['duplicates'], 'duplicate')}, {counted(aside['conflicts'], 'conflict')}"
     screen.print(f"Set aside   {rejected:,} rejected, {resent}")
-    for reason, records in aside["rejected"].items():
-        screen.print(f"            {records:,} {reason}")
+    most_first = sorted(aside["rejected"].items(), key=lambda found: (-found[1], found[0]))
+    show_some("", [f"{records:,} {reason}" for reason, records in most_first], "more reason", _LABEL)
     commands = {"rejects": rejected, 'sql "FROM event_conflicts"': aside["conflicts"]}
     for words, count in commands.items():
         if count:
