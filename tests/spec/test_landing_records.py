@@ -196,6 +196,11 @@ def test_of_a_record_with_a_field_twice_it_is_said_which() -> None:
     assert refused["explanation"].startswith("The record has the field 'customer_id' twice, and nothing says")
 
 
+def test_of_a_list_on_a_line_it_is_said_where_lists_belong() -> None:
+    (refused,) = read(f"[{event()}]").rejected.to_dicts()
+    assert "it is a list; a list of records belongs into a file named .json" in refused["explanation"]
+
+
 def test_a_field_may_stand_in_an_object_of_the_record_too() -> None:
     taken = read(event('{"name": "x", "event_id": {"name": ": \\"name\\":"}}', event_id="a:b"))
     assert taken.rejected.is_empty()

@@ -35,6 +35,11 @@ from meterhouse.landing.shapes.peers import (
 )
 from meterhouse.tables.columns import INSTANT
 
+_LIST: Final = (
+    "it is a list; a list of records belongs into a file named .json, with a line break more if its bytes were landed"
+)
+"""Landing passes over bytes that it knows, whatever their name is by then."""
+
 _NULL: Final = msgspec.Raw(b"null")
 
 Sent: Final = msgspec.defstruct(
@@ -272,4 +277,4 @@ def _fault_of(error: Exception) -> Fault:
         return Fault("bad_json", detail)
     if " - at `$." in detail:
         return Fault("wrong_type", detail)
-    return Fault("unknown_shape", detail)
+    return Fault("unknown_shape", _LIST if "got `array`" in detail else detail)
