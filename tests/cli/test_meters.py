@@ -143,7 +143,7 @@ def test_versions_say_what_a_meter_measured(copy: Commands) -> None:
     assert grouped != text
     meters.write_text(grouped, encoding="utf-8")
     copy("run", "--through", "2026-02-02", "--landed-at", "2026-02-04")
-    assert [line.split()[1:] for line in copy("meter", "versions", "requests").out.splitlines() if "count" in line] == [
+    assert [line.split()[2:] for line in copy("meter", "versions", "requests").out.splitlines() if "count" in line] == [
         ["count", "path", "name", "eq", '"request"', "holds"],
         ["count", "name", "eq", '"request"', "replaced"],
     ]
