@@ -10,15 +10,18 @@ from typing import Any, Final
 
 import polars as pl
 from polars.testing import assert_frame_equal
+from pydantic import TypeAdapter
 
 from meterhouse.catalog.settings import Limits, Settings
-from meterhouse.landing import Batch, Identity, Origin, land_folder, read_records
+from meterhouse.landing import Batch, Begun, Identity, Origin, land_folder, read_records
 from meterhouse.landing.batch import with_derived_ids
 from meterhouse.landing.formats.lines import as_block, as_lines
 from meterhouse.landing.json_text.known import Known
 from meterhouse.landing.take import take_lines, take_with_care
 from meterhouse.tables import WAREHOUSE, empty, schema_of, verify
 from meterhouse.tables.properties import Held
+
+BEGUN: Final = TypeAdapter(list[Begun])
 
 PLACE: Final = ["file_id", "position"]
 
@@ -35,6 +38,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._rows: dict[str, list[pl.DataFrame]] = defaultdict(list)
         self._identities: dict[str, Identity] = {}
+        self._begun = "[]"
 
     def table(self, name: str) -> pl.DataFrame:
         """All rows of a table."""
@@ -49,13 +53,20 @@ class MemoryStore:
     def note_identities(self, identities: Mapping[str, Identity]) -> None:
         self._identities = dict(identities)
 
+    def begun(self) -> list[Begun]:
+        return BEGUN.validate_json(self._begun)
+
+    def note_begun(self, begun: list[Begun]) -> None:
+        self._begun = BEGUN.dump_json(begun).decode()
+
     def event_columns(self) -> list[str]:
         return self.table("events").columns
 
     def untyped_properties(self) -> set[Held]:
         return set(self.table("untyped_properties").select("kind", "property").iter_rows())
 
-    def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
+    def known_events(self, keys: pl.DataFrame, window_days: int | None = None) -> pl.DataFrame:
+        assert window_days is None
         return self.table("events").join(keys, on=["source", "event_id"], how="semi")
 
     def named(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
@@ -65,16 +76,17 @@ class MemoryStore:
         return self.table(table).filter(pl.col("file_id").is_in(file_ids.implode())).select("file_id", "position")
 
     def open_rejects(self) -> pl.DataFrame:
-        sizes = self.table("landed_files").select("file_id", "bytes")
+        sizes = self.table("landed_files").select("file_id", file_bytes="bytes")
         found = self.table("rejected_events").join(self.table("retried_records"), on=PLACE, how="anti")
-        columns = ["file_id", "path", "bytes", "position", "reason"]
-        return found.join(sizes, on="file_id").select(columns).sort("path", "file_id", "position")
+        columns = ["file_id", "path", "position", "reason", "landed_on", "file_bytes", "bytes"]
+        with_bytes = found.join(sizes, on="file_id").with_columns(bytes=pl.col("record").str.len_bytes())
+        return with_bytes.select(columns).sort("path", "file_id", "position")
 
-    def rejected_rows(self, file_id: str, positions: pl.Series) -> pl.DataFrame:
-        return self.table("rejected_events").filter(file_id=file_id).join(positions.to_frame(), on="position")
+    def rejected_texts(self, rejects: pl.DataFrame) -> pl.DataFrame:
+        return self.table("rejected_events").join(rejects, on=PLACE, how="semi").select(*PLACE, "record")
 
-    def renew_rejects(self, rows: pl.DataFrame) -> None:
-        self._rows["rejected_events"] = [self.table("rejected_events").update(rows, on=PLACE)]
+    def renew_rejects(self, evidence: pl.DataFrame) -> None:
+        self._rows["rejected_events"] = [self.table("rejected_events").update(evidence, on=PLACE)]
 
     def note_read_again(self, rows: pl.DataFrame) -> None:
         before = self.table("files_read_again").join(rows, on="file_id", how="anti")
@@ -91,9 +103,9 @@ class DyingStore(MemoryStore):
         super().__init__()
         self.appends_left = appends_left
 
-    def renew_rejects(self, rows: pl.DataFrame) -> None:
+    def renew_rejects(self, evidence: pl.DataFrame) -> None:
         self._live_on()
-        super().renew_rejects(rows)
+        super().renew_rejects(evidence)
 
     def note_read_again(self, rows: pl.DataFrame) -> None:
         self._live_on()

@@ -193,7 +193,7 @@ def test_a_death_at_any_step_leaves_an_index_that_the_next_run_mends(
     real = getattr(runs.Runs, step)
 
     def dying(*arguments: object) -> object:
-        if next(calls, None) is None:
+        if next(calls) is None:
             raise Died
         return real(*arguments)
 
@@ -224,6 +224,6 @@ def warehouse_has(warehouse: Warehouse, number: int) -> bool:
 def test_with_a_window_only_stored_events_of_days_nearby_are_known(warehouse: Warehouse) -> None:
     sent_later = batch(0).select("source", "event_id", date=pl.lit(date(2026, 1, 9)))
     for window, days in ((None, 3), (4, 3), (3, 2), (2, 1), (1, 0)):
-        known = WarehouseEvents(warehouse, window).known_events(sent_later)
+        known = WarehouseEvents(warehouse).known_events(sent_later, window)
         assert known["date"].n_unique() == days
         assert known.height == 3 * days

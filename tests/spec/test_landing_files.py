@@ -439,7 +439,7 @@ def test_large_records_are_read_fewer_at_a_time(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.usefixtures("_no_file_is_small")
 def test_rows_are_appended_whenever_they_take_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meterhouse.landing.land.BATCH_BYTES", 1)
+    monkeypatch.setattr("meterhouse.landing.waiting.BATCH_BYTES", 1)
     for name in "abc":
         (tmp_path / f"{name}.jsonl").write_text(event(event_id=name))
     store = DyingStore(appends_left=3)

@@ -130,6 +130,7 @@ def _landing_json(report: LandingReport, broken: list[dict[str, Any]]) -> dict[s
         "files": report.files.height,
         "files_seen_before": report.seen_before,
         "files_repeated": report.repeated,
+        "files_resumed": report.resumed,
         **_totals(report, broken),
         "unreadable": broken,
         "not_files_of_events": [{"path": held.name, "explanation": held.explanation} for held in report.problems],
@@ -153,6 +154,8 @@ def _show_landing(report: LandingReport, broken: list[dict[str, Any]], session: 
         screen.print(
             f"Landed     {files}, {counted(total['records'], 'record')}: {counted(total['events'], 'event')}{before}"
         )
+    if report.resumed:
+        screen.print(f"Resumed    {counted(report.resumed, 'file')} of them, begun by a landing that was cut off")
     set_aside = [counted(total[name], *words) for name, words in _SET_ASIDE.items() if total[name]]
     if set_aside:
         screen.print(f"Set aside  {', '.join(set_aside)}; why: {session.command('status')}", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meterhouse.landing.batch import Batch, Origin
+from meterhouse.landing.begun import Begun
 from meterhouse.landing.duplicates import Settled, settle
 from meterhouse.landing.files import FileToLand, Identity, LandingZone, Problem, hash_file, list_files, look_at
 from meterhouse.landing.keep import EventStore
@@ -15,6 +16,7 @@ from meterhouse.landing.retry import RejectStore, RetryReport, retry_rejected
 __all__ = [
     "EXPLANATIONS",
     "Batch",
+    "Begun",
     "EventStore",
     "FileToLand",
     "Identity",

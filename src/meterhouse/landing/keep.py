@@ -8,7 +8,9 @@ from typing import Final, Protocol
 
 import polars as pl
 
+from meterhouse.catalog.settings import Settings
 from meterhouse.landing.batch import PLACE, Batch
+from meterhouse.landing.begun import Begun
 from meterhouse.landing.duplicates import KEY, settle
 from meterhouse.landing.files import Identity
 from meterhouse.landing.properties.rare import SentProperties
@@ -44,11 +46,17 @@ class EventStore(Protocol):
     def untyped_properties(self) -> set[Held]:
         """Properties that will never have a column."""
 
-    def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
+    def begun(self) -> list[Begun]:
+        """What was noted last."""
+
+    def note_begun(self, begun: list[Begun]) -> None:
+        """Note which files were begun and not ended; it is as safe as what is appended when this returns."""
+
+    def known_events(self, keys: pl.DataFrame, window_days: int | None = None) -> pl.DataFrame:
         """The stored events with one of these (source, event_id), with at least the columns of `Events`.
 
-        `date` beside a key is the day of the record that has it: only stored events near enough to it may count. Where
-        it is null, all do.
+        `date` beside a key is the day of the record that has it: stored events further than `window_days` from it do
+        not count. Where it is null, all do.
         """
 
     def named(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
@@ -62,18 +70,22 @@ class EventStore(Protocol):
 
 
 class Keeper:
-    """Appends batches to a store; of a batch that was kept before, only what is missing."""
+    """Appends batches to a store. Where they may be stored in part, it looks, and appends what is missing."""
 
-    def __init__(self, store: EventStore, landed_at: datetime, most_columns: int) -> None:
+    def __init__(
+        self, store: EventStore, settings: Settings, landed_at: datetime, *, may_be_stored: bool = False
+    ) -> None:
         self._store = store
+        self._settings = settings
         self._landed_at = landed_at
-        self._most_columns = most_columns
+        self._may_be_stored = may_be_stored
 
     def keep(self, batch: Batch) -> dict[str, pl.DataFrame]:
         """Append a batch; returns its records by what became of them, each at its file and position."""
         # A void names an event of any day.
         of_voids = batch.voids.select(*KEY, date=pl.lit(None, pl.Date))
-        known = self._store.known_events(pl.concat([batch.events.select(*KEY, "date"), of_voids]))
+        keys = pl.concat([batch.events.select(*KEY, "date"), of_voids])
+        known = self._store.known_events(keys, self._settings.dedupe_window_days)
         settled = settle(batch.events, known, self._landed_at)
         voids = pl.concat([self._store.named("voids", batch.events.select(KEY)), batch.voids])
         if not settled.events.is_empty():
@@ -85,13 +97,19 @@ class Keeper:
             "voids": batch.voids,
         }
         for kind, rows in sides.items():
-            _append_missing(_SIDE_TABLES[kind], rows, self._store)
+            self._append(_SIDE_TABLES[kind], rows)
         if not voids.is_empty():
             self._append_voided(pl.concat([known.select(_DATED), settled.events.select(_DATED)]), voids)
         resent = pl.concat([settled.duplicates.select(PLACE), settled.conflicts.select(PLACE)])
         events = batch.events.select(PLACE)
         kept = {"events": events if resent.is_empty() else events.join(resent, on=PLACE, how="anti"), **sides}
         return {kind: rows.select(PLACE) for kind, rows in kept.items()}
+
+    def _append(self, table: str, rows: pl.DataFrame) -> None:
+        if self._may_be_stored and not rows.is_empty():
+            rows = rows.join(self._store.places(table, rows["file_id"].unique()), on=PLACE, how="anti")
+        if not rows.is_empty():
+            self._store.append(table, rows)
 
     def _append_voided(self, events: pl.DataFrame, voids: pl.DataFrame) -> None:
         voided = newly_voided(
@@ -103,7 +121,7 @@ class Keeper:
     def _append_events(self, events: pl.DataFrame) -> None:
         """Properties without a column are remembered first: events that nothing says they lack it would not count."""
         untyped = self._store.untyped_properties()
-        most = 0 if len(untyped) >= MOST_REMEMBERED else self._most_columns
+        most = 0 if len(untyped) >= MOST_REMEMBERED else self._settings.limits.max_property_columns
         typed, new = _typed_and_untyped(events, self._store.event_columns(), untyped, most)
         remembered = new[: MOST_REMEMBERED - len(untyped)]
         if remembered:
@@ -131,12 +149,3 @@ def _typed_and_untyped(
         elif is_typable(held[1]) and held not in untyped:
             new.append(held)
     return events.select(schema_of(Events).names()).with_columns(**typed), new
-
-
-def _append_missing(table: str, rows: pl.DataFrame, store: EventStore) -> None:
-    if rows.is_empty():
-        return
-    stored = store.places(table, rows["file_id"].unique())
-    missing = rows.join(stored, on=PLACE, how="anti")
-    if not missing.is_empty():
-        store.append(table, missing)

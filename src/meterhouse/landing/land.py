@@ -7,33 +7,30 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import polars as pl
 
 from meterhouse.catalog.settings import Settings
 from meterhouse.landing.batch import Batch, Origin, refused_file, together
-from meterhouse.landing.files import FileToLand, Identity, Look, Problem, identify, list_files, look_at
+from meterhouse.landing.begun import Begun, BegunFile, Notes
+from meterhouse.landing.files import FileToLand, Identity, LandingZone, Look, Problem, list_files, look_at
 from meterhouse.landing.formats.lines import BLOCK_BYTES
+from meterhouse.landing.identities import STILL_WRITTEN, Identities
 from meterhouse.landing.json_text.known import Known
 from meterhouse.landing.keep import EventStore, Keeper
 from meterhouse.landing.read import CHUNK_ROWS, UNREADABLE, read_batches
 from meterhouse.landing.reasons import Fault
 from meterhouse.landing.small import SmallFiles, read_small
+from meterhouse.landing.waiting import BATCH_ROWS, Waiting
 from meterhouse.tables import LandedFiles, empty, schema_of
 
-BATCH_ROWS: Final = 500_000
-"""Events appended at once: with their metadata some hundred MB."""
-
-BATCH_BYTES: Final = 256 << 20
-"""As much is appended at once where events are large. Storing them takes several times that memory."""
-
-NUMBER_BYTES: Final = 16
-
-STILL_WRITTEN: Final = (
-    "It changed while it was read, so it is still being written. It is left for the next landing. "
-    "Write files under a name that begins with `.` or `_`, and rename them when they are complete."
+HALF_STORED: Final = (
+    "A landing that was cut off stored a part of it, and it is there no more. What is stored counts. Put the file back "
+    "as it was, under any name, and land again."
 )
+
+OnBytes: TypeAlias = Callable[[FileToLand, int, int], None]
 
 _COUNTS: Final = ("records", "events", "rejected", "duplicates", "conflicts", "voids", "rounded_numbers")
 
@@ -42,13 +39,15 @@ _COUNTS: Final = ("records", "events", "rejected", "duplicates", "conflicts", "v
 class LandingReport:
     """What a landing did: a row of `LandedFiles` per file, and what could not be landed at all.
 
-    `seen_before` counts the files that an earlier landing landed, `repeated` those with the content of another new one.
+    `seen_before` counts the files that an earlier landing landed, `repeated` those with the content of another new one,
+    `resumed` those that an earlier landing had begun: they were landed under its settings and by its clock.
     """
 
     files: pl.DataFrame
     seen_before: int
     problems: tuple[Problem, ...]
     repeated: int = 0
+    resumed: int = 0
 
 
 def land_folder(
@@ -60,58 +59,96 @@ def land_folder(
     batch_rows: int = BATCH_ROWS,
     on_listed: Callable[[int], None] = lambda _files: None,
     on_file: Callable[[FileToLand], None] = lambda _file: None,
-    on_bytes: Callable[[FileToLand, int, int], None] = lambda _file, _read, _bytes: None,
+    on_bytes: OnBytes = lambda _file, _read, _bytes: None,
 ) -> LandingReport:
     """Land every file of a folder that was not landed before, in the order of their names.
 
+    Before that, files of which an earlier landing stored a part are landed as that one would have landed them.
     A file with the path of another that gave events is a changed one: its records without ids are refused, since the
     sender may have added to what was there. A file that cannot be opened, or changes while it is read, is a problem,
     and tried again by the next run.
 
     Rows are appended `batch_rows` at a time, or fewer where they are large, whether they come from one file or from
-    many small ones. What a file is noted with is written last: without it the file is landed again, finds its own rows
-    by file and position, and adds only what is missing.
+    many small ones. What a file is noted with is written last.
 
     `on_bytes` is told now and then how much of a file that is not small has been read, and of how much.
     """
     zone = list_files(folder)
     on_listed(len(zone.files))
-    before = store.landed_files()
-    hashed, identities = store.identities(), dict[str, Identity]()
-    seen, used_paths = set(before["file_id"]), set(before.filter(pl.col("events") > 0)["path"])
-    problems = list(zone.problems)
-    seen_before = repeated = 0
-    with _Gathered(store, problems, landed_at, settings.limits.max_property_columns, batch_rows, on_bytes) as gathered:
-        for file in zone.files:
-            on_file(file)
-            identity = _identify(file, hashed.get(file.name), problems)
-            if identity is None:
-                continue
-            identities[file.name] = identity
-            if identity.file_id in seen:
-                seen_before += 1
-            elif gathered.has(identity.file_id):
-                repeated += 1
-            else:
-                origin = Origin(identity.file_id, file.name, settings, landed_at, is_changed=file.name in used_paths)
-                gathered.read(file, identity.look, origin)
-    if identities != hashed:
-        store.note_identities(identities)
-    return LandingReport(gathered.landed(), seen_before, tuple(problems), repeated)
+    landing = _Landing(store, zone, batch_rows, on_bytes)
+    landing.resume()
+    landing.land(settings, landed_at, on_file)
+    return landing.report()
 
 
-def _identify(file: FileToLand, before: Identity | None, problems: list[Problem]) -> Identity | None:
-    if before is not None and look_at(file.path) == before.look:
-        return before
-    try:
-        identity = identify(file.path)
-    except OSError as error:
-        explanation = f"It cannot be opened: {error.strerror}. Let this program read it, and land again."
-        problems.append(Problem(file.name, explanation))
-        return None
-    if identity is None:
-        problems.append(Problem(file.name, STILL_WRITTEN))
-    return identity
+class _Landing:
+    """The files of a landing zone, and what became of them."""
+
+    def __init__(self, store: EventStore, zone: LandingZone, batch_rows: int, on_bytes: OnBytes) -> None:
+        self._store = store
+        self._files = zone.files
+        self._batch_rows = batch_rows
+        self._on_bytes = on_bytes
+        self._identities = Identities(store)
+        self._notes = Notes(store.begun(), store.note_begun)
+        self._before = store.landed_files()
+        self._resumed = self._landed = empty(LandedFiles).collect()
+        self._problems = list(zone.problems)
+        self._seen_before = self._repeated = 0
+
+    def resume(self) -> None:
+        """Land the rest of files that earlier landings began."""
+        landed = set(self._before["file_id"])
+        for begun in self._notes.cut_off(is_retry=False):
+            self._notes.end(begun, landed & begun.files.keys())
+            missing = dict(begun.files)
+            with self._gathered(begun) as gathered:
+                for file in self._files if missing else ():
+                    found = self._identities.find(file)
+                    if isinstance(found, Identity) and found.file_id in missing:
+                        del missing[found.file_id]
+                        gathered.read(file, found.look, begun.origin(found.file_id))
+            self._problems += [Problem(file.path, HALF_STORED) for file in missing.values()]
+            self._resumed = pl.concat([self._resumed, gathered.landed()])
+
+    def land(self, settings: Settings, landed_at: datetime, on_file: Callable[[FileToLand], None]) -> None:
+        """Land what was never begun."""
+        seen, used_paths = set(self._before["file_id"]), self._used_paths()
+        # Also those that could not be ended, as they are written again right now.
+        begun_before = {*self._resumed["file_id"], *self._notes.files(is_retry=False)}
+        begun = Begun(settings=settings, landed_at=landed_at)
+        with self._gathered(begun) as gathered:
+            for file in self._files:
+                on_file(file)
+                found = self._identities.find(file)
+                if isinstance(found, Problem):
+                    self._problems.append(found)
+                elif gathered.has(found.file_id):
+                    self._repeated += 1
+                elif found.file_id in seen:
+                    self._seen_before += 1
+                elif found.file_id not in begun_before:
+                    origin = Origin(found.file_id, file.name, settings, landed_at, file.name in used_paths)
+                    gathered.read(file, found.look, origin)
+        self._landed = gathered.landed()
+
+    def report(self) -> LandingReport:
+        """Keep what the next landing needs; returns what this one did."""
+        self._notes.save()
+        self._identities.save()
+        files = pl.concat([self._resumed, self._landed])
+        return LandingReport(
+            files, self._seen_before, tuple(self._problems), self._repeated, resumed=self._resumed.height
+        )
+
+    def _gathered(self, begun: Begun) -> _Gathered:
+        return _Gathered(self._store, self._notes, begun, self._problems, self._batch_rows, self._on_bytes)
+
+    def _used_paths(self) -> set[str]:
+        """Paths of files that gave events, or may have."""
+        landed = pl.concat([self._before, self._resumed.select(self._before.columns)])
+        begun = {file.path for file in self._notes.files(is_retry=False).values()}
+        return begun.union(landed.filter(pl.col("events") > 0)["path"])
 
 
 @dataclass
@@ -129,9 +166,13 @@ class _Reading:
         """Whether the file is another one by now, so that what was read may be of either."""
         return look_at(self.file.path) != self.look
 
+    def begun(self) -> BegunFile:
+        """What is noted of it before any of it is stored."""
+        return BegunFile(self.origin.path, self.origin.is_changed)
+
     def row(self) -> dict[str, Any]:
         """Its row of `LandedFiles`."""
-        known = {"file_id": self.origin.file_id, "path": self.file.name, "bytes": self.look.bytes}
+        known = {"file_id": self.origin.file_id, "path": self.origin.path, "bytes": self.look.bytes}
         return {**known, **self.counts, "landed_at": self.origin.landed_at}
 
 
@@ -144,23 +185,23 @@ class _Gathered:
     def __init__(
         self,
         store: EventStore,
+        notes: Notes,
+        begun: Begun,
         problems: list[Problem],
-        landed_at: datetime,
-        most_columns: int,
         most_rows: int,
-        on_bytes: Callable[[FileToLand, int, int], None],
+        on_bytes: OnBytes,
     ) -> None:
         self._store = store
-        self._keeper = Keeper(store, landed_at, most_columns)
+        self._notes = notes
+        self._begun = begun
+        self._keeper = Keeper(store, begun.settings, begun.landed_at, may_be_stored=bool(begun.files))
         self._problems = problems
-        self._most_rows = most_rows
+        self._chunk_rows = min(CHUNK_ROWS, most_rows)
         self._on_bytes = on_bytes
         self._known = Known()
         self._small = SmallFiles()
-        self._waiting: list[_Reading] = []
-        self._batches: list[Batch] = []
-        self._rows = self._bytes = 0
-        self._columns: set[str] = set()
+        self._small_readings: list[_Reading] = []
+        self._waiting = Waiting(most_rows)
         self._readings: dict[str, _Reading] = {}
         self._read: set[str] = set()
         self._landed = [empty(LandedFiles).collect()]
@@ -192,8 +233,8 @@ class _Gathered:
             self._read_alone(reading)
             return
         self._small.add(small)
-        self._waiting.append(reading)
-        if self._small.records >= min(CHUNK_ROWS, self._most_rows) or self._small.bytes >= BLOCK_BYTES:
+        self._small_readings.append(reading)
+        if self._small.records >= self._chunk_rows or self._small.bytes >= BLOCK_BYTES:
             self._take_small()
 
     def landed(self) -> pl.DataFrame:
@@ -201,8 +242,8 @@ class _Gathered:
         return pl.concat(self._landed)
 
     def _take_small(self) -> None:
-        small, readings = self._small, self._waiting
-        self._small, self._waiting = SmallFiles(), []
+        small, readings = self._small, self._small_readings
+        self._small, self._small_readings = SmallFiles(), []
         if not readings:
             return
         try:
@@ -221,11 +262,10 @@ class _Gathered:
     def _read_alone(self, reading: _Reading) -> None:
         file, origin = reading.file, reading.origin
         self._readings[origin.file_id] = reading
-        rows = min(CHUNK_ROWS, self._most_rows)
         for batch in read_batches(
             file,
             origin,
-            chunk_rows=rows,
+            chunk_rows=self._chunk_rows,
             known=self._known,
             on_bytes=lambda read: self._on_bytes(file, read, reading.look.bytes),
         ):
@@ -236,17 +276,12 @@ class _Gathered:
         reading.is_ended = True
 
     def _make_room(self, batch: Batch) -> None:
-        """Append what waits where it would take too much together with one more: each then has the columns of all."""
-        columns = self._columns.union(batch.events.columns)
-        if self._batches and (self._rows + batch.records) * len(columns) * NUMBER_BYTES >= BATCH_BYTES:
+        if not self._waiting.has_room(batch):
             self._append()
 
     def _hold(self, batch: Batch) -> None:
-        self._batches.append(batch)
-        self._rows += batch.records
-        self._bytes += batch.bytes
-        self._columns.update(batch.events.columns)
-        if self._rows >= self._most_rows or self._bytes >= BATCH_BYTES:
+        self._waiting.add(batch)
+        if self._waiting.is_full():
             self._append()
 
     def _append(self) -> None:
@@ -257,12 +292,9 @@ class _Gathered:
         readings = dict(self._readings)
         # Told now: a file that ends while this is stored still has rows that wait.
         ended = [reading for reading in readings.values() if reading.is_ended]
-        self._stored = self._thread.submit(self._store_all, self._batches, readings, ended)
+        self._stored = self._thread.submit(self._store_all, self._waiting.take(), readings, ended)
         for reading in ended:
             del self._readings[reading.origin.file_id]
-        self._batches = []
-        self._rows = self._bytes = 0
-        self._columns = set()
 
     def _leave(self, changed: list[_Reading]) -> None:
         """Drop what waits of files that changed: nobody knows of which content it is.
@@ -273,10 +305,10 @@ class _Gathered:
         if not changed:
             return
         is_changed = pl.col("file_id").is_in([reading.origin.file_id for reading in changed])
-        self._batches = [batch.where(~is_changed) for batch in self._batches]
+        self._waiting.batches = [batch.where(~is_changed) for batch in self._waiting.batches]
         for reading in changed:
             if reading.counts["records"]:
-                self._batches.append(refused_file(Fault("file_changed"), reading.origin))
+                self._waiting.batches.append(refused_file(Fault("file_changed"), reading.origin))
                 reading.is_ended = True
             else:
                 del self._readings[reading.origin.file_id]
@@ -294,9 +326,12 @@ class _Gathered:
         if ended:
             noted = pl.DataFrame([reading.row() for reading in ended], schema=schema_of(LandedFiles))
             self._store.append("landed_files", noted)
+            self._notes.end(self._begun, noted["file_id"])
             self._landed.append(noted)
 
     def _keep(self, batch: Batch, readings: dict[str, _Reading]) -> None:
+        file_ids = batch.places["file_id"].unique()
+        self._notes.begin(self._begun, {file_id: readings[file_id].begun() for file_id in file_ids})
         kept = {"records": batch.places, "rounded_numbers": batch.rounded, **self._keeper.keep(batch)}
         for kind, rows in kept.items():
             for file_id, count in rows.group_by("file_id").len().iter_rows():

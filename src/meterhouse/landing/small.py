@@ -6,9 +6,9 @@ Their lines follow each other as if they were of one file, and what was read of 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -26,12 +26,14 @@ SMALL_BYTES: Final = 256 << 10
 
 
 class SmallFile(NamedTuple):
-    """All that could be read of a file: the text at each position from 1."""
+    """All that could be read of a file, or some of its records."""
 
     origin: Origin
     texts: list[bytes]
+    positions: Sequence[int]
+    """Where each text stands."""
     cut: dict[int, int]
-    """The whole size of each text that was too large, and of which only the first bytes are given."""
+    """By the number of a text from 1: its whole size, where it was too large and only its first bytes are given."""
     damage: str | None
 
 
@@ -44,13 +46,17 @@ def read_small(file: FileToLand, size: int, origin: Origin) -> SmallFile | None:
     if name.endswith(JSON):
         elements = Elements(file.path, limits)
         texts = _if_small(text for _, text in elements)
-        return None if texts is None else SmallFile(origin, texts, elements.cut, elements.damage)
+        return None if texts is None else SmallFile(origin, texts, _from_one(texts), elements.cut, elements.damage)
     lines = Lines(file.path, limits)
     pieces = _if_small(lines.pieces())
     if pieces is None:
         return None
     texts = b"".join(pieces).removeprefix(BYTE_ORDER_MARK).split(b"\n")
-    return SmallFile(origin, texts, lines.cut, lines.damage)
+    return SmallFile(origin, texts, _from_one(texts), lines.cut, lines.damage)
+
+
+def _from_one(texts: list[bytes]) -> range:
+    return range(1, len(texts) + 1)
 
 
 def _if_small(parts: Iterable[bytes]) -> list[bytes] | None:
@@ -103,11 +109,12 @@ def _take_alike(files: list[SmallFile], known: Known) -> Batch:
             "path": [file.origin.path for file in files],
         }
     )
-    return batch.each(partial(_in_files, own))
+    positions = pl.Series("position", list(chain.from_iterable(file.positions for file in files)), pl.Int64())
+    return batch.each(partial(_in_files, own, positions))
 
 
-def _in_files(files: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+def _in_files(files: pl.DataFrame, positions: pl.Series, rows: pl.DataFrame) -> pl.DataFrame:
     """Give rows their file, and the position that they have there."""
     own = files[files["before"].search_sorted(rows["position"], side="left") - 1]
-    placed = rows.with_columns(own["file_id"], position=rows["position"] - own["before"])
+    placed = rows.with_columns(own["file_id"], positions[rows["position"] - 1])
     return placed.with_columns(own["path"]) if "path" in rows.columns else placed

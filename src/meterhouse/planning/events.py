@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 import polars as pl
+from pydantic import TypeAdapter, ValidationError
 
-from meterhouse.landing import Identity, LandingReport, RetryReport, land_folder, retry_rejected
+from meterhouse.errors import WarehouseError
+from meterhouse.landing import Begun, Identity, LandingReport, RetryReport, land_folder, retry_rejected
 from meterhouse.metering import attribute
 from meterhouse.planning.progress import Progress, Silent
 from meterhouse.planning.rejects import open_rejects
 from meterhouse.planning.untyped import untyped_properties
 from meterhouse.tables import WAREHOUSE, Events, empty, schema_of
-from meterhouse.warehouse.commit import write_cache
+from meterhouse.warehouse.commit import write_cache, write_note
 from meterhouse.warehouse.event_index import EventIndex
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ _LANDED: Final = (
     "voided_events",
     "retried_records",
 )
+_BEGUN: Final = "_begun.json"
+_BEGUN_LIST: Final = TypeAdapter(list[Begun])
 _TICK_NS: Final = 2_000_000_000
 """Two changes that lie no further apart may have the same time: file systems keep it that coarsely."""
 
@@ -44,15 +48,9 @@ _TICK_NS: Final = 2_000_000_000
 class WarehouseEvents:
     """The warehouse as landing sees it. Stored events are found by an index, at a cost that follows the new ones."""
 
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        window_days: int | None = None,
-        on_index: Callable[[int, int], None] = lambda _done, _all: None,
-    ) -> None:
-        """`window_days` is the setting `dedupe_window_days`; `on_index` is told how far making the index again is."""
+    def __init__(self, warehouse: Warehouse, on_index: Callable[[int, int], None] = lambda _done, _all: None) -> None:
+        """`on_index` is told how far making the index again is."""
         self._warehouse = warehouse
-        self._window_days = window_days
         self._index = EventIndex(warehouse.root, on_index)
         self._began_ns = time.time_ns()
 
@@ -75,6 +73,24 @@ class WarehouseEvents:
         settled = {name: held for name, held in identities.items() if held.look.changed_ns < self._began_ns - _TICK_NS}
         write_cache(self._warehouse.root / _IDENTITIES, msgspec.json.encode(settled))
 
+    def begun(self) -> list[Begun]:
+        """Landings and retries that were cut off, with the files that they have not ended."""
+        file = self._warehouse.root / _BEGUN
+        try:
+            return _BEGUN_LIST.validate_json(file.read_bytes())
+        except FileNotFoundError:
+            return []
+        except ValidationError as fault:
+            message = (
+                f"A landing was cut off, and what it noted in {file} cannot be read ({fault.errors()[0]['msg']}). "
+                f"Where another version of meterhouse noted it, let that version land once more."
+            )
+            raise WarehouseError(message) from fault
+
+    def note_begun(self, begun: list[Begun]) -> None:
+        """Note them on the disk, before rows of the files are stored."""
+        write_note(self._warehouse.root / _BEGUN, _BEGUN_LIST.dump_json(begun))
+
     def event_columns(self) -> list[str]:
         """Columns of the stored events, with those of properties."""
         return self._warehouse.scan("events").collect_schema().names()
@@ -83,12 +99,12 @@ class WarehouseEvents:
         """Properties that will never have a column."""
         return untyped_properties(self._warehouse)
 
-    def known_events(self, keys: pl.DataFrame) -> pl.DataFrame:
+    def known_events(self, keys: pl.DataFrame, window_days: int | None = None) -> pl.DataFrame:
         """The stored events with one of these (source, event_id), near enough to the key's own `date`."""
         places = self._index.candidates(keys)
-        if self._window_days is not None:
+        if window_days is not None:
             distance = (pl.col("stored_on") - pl.col("date")).dt.total_days().abs()
-            places = places.filter((distance <= self._window_days) | pl.col("date").is_null())
+            places = places.filter((distance <= window_days) | pl.col("date").is_null())
         # Most landings resend nothing, and opening the table takes time.
         if places.is_empty():
             return empty(Events).collect()
@@ -116,22 +132,30 @@ class WarehouseEvents:
         return rows.select("file_id", "position").collect()
 
     def open_rejects(self) -> pl.DataFrame:
-        """(file_id, path, bytes, position, reason) of refused records that are open, file by file."""
-        sizes = self._warehouse.scan("landed_files").select("file_id", "bytes")
-        found = open_rejects(self._warehouse).join(sizes, on="file_id")
-        columns = ["file_id", "path", "bytes", "position", "reason"]
-        return found.select(columns).sort("path", "file_id", "position").collect()
+        """(file_id, path, position, reason, landed_on, file_bytes, bytes) of open refused records, file by file."""
+        sizes = self._warehouse.scan("landed_files").select("file_id", file_bytes="bytes")
+        found = open_rejects(self._warehouse).with_columns(bytes=pl.col("record").str.len_bytes().cast(pl.Int64()))
+        columns = ["file_id", "path", "position", "reason", "landed_on", "file_bytes", "bytes"]
+        return found.join(sizes, on="file_id").select(columns).sort("path", "file_id", "position").collect()
 
-    def rejected_rows(self, file_id: str, positions: pl.Series) -> pl.DataFrame:
-        """Rows of `rejected_events`."""
-        is_asked = (pl.col("file_id") == file_id) & pl.col("position").is_in(positions.implode())
-        return self._warehouse.scan("rejected_events").filter(is_asked).collect()
+    def rejected_texts(self, rejects: pl.DataFrame) -> pl.DataFrame:
+        """(file_id, position, record) of some rows of `open_rejects`."""
+        places = ["file_id", "position"]
+        # Before the join, so that only records of these files are read.
+        may_be = pl.all_horizontal(
+            pl.col(name).is_in(rejects[name].unique().implode()) for name in ("landed_on", "file_id")
+        )
+        near = pl.col("position").is_between(rejects["position"].min(), rejects["position"].max())
+        rows = self._warehouse.scan("rejected_events").filter(may_be & near).select(*places, "record")
+        return rows.join(rejects.lazy(), on=places, how="semi").collect()
 
-    def renew_rejects(self, rows: pl.DataFrame) -> None:
-        """Replace rows of `rejected_events`, each by one of the same file, position and day of landing."""
-        for day in rows["landed_on"].unique().sort():
-            renewed = rows.filter(pl.col("landed_on") == day)
-            self._warehouse.update("rejected_events", partial(_renewed, by=renewed), f"landed_on = '{day}'")
+    def renew_rejects(self, evidence: pl.DataFrame) -> None:
+        """Say what is wrong with refused records today, where it is something else: file, position, reason, text."""
+        told = self._warehouse.scan("rejected_events").select(*evidence.columns, "landed_on")
+        known = told.join(evidence.lazy(), on=["file_id", "position"], suffix="_today").collect()
+        is_new = pl.any_horizontal(pl.col(name) != pl.col(f"{name}_today") for name in ("reason", "explanation"))
+        for day in known.filter(is_new)["landed_on"].unique().sort():
+            self._warehouse.update("rejected_events", partial(_renewed, by=evidence), f"landed_on = '{day}'")
 
     def note_read_again(self, rows: pl.DataFrame) -> None:
         """Replace or add rows of `files_read_again`."""
@@ -183,7 +207,7 @@ def land(
     progress = progress or Silent()
     report = land_folder(
         project.events,
-        WarehouseEvents(warehouse, project.settings.dedupe_window_days, _told_to(progress)),
+        WarehouseEvents(warehouse, _told_to(progress)),
         project.settings,
         landed_at,
         on_listed=lambda files: progress.begin("Landing", files),
@@ -199,9 +223,14 @@ def land(
 def retry(project: Project, warehouse: Warehouse, landed_at: datetime, progress: Progress | None = None) -> RetryReport:
     """Land the refused records that the settings of today can use."""
     progress = progress or Silent()
-    store = WarehouseEvents(warehouse, project.settings.dedupe_window_days, _told_to(progress))
-    progress.begin("Landing refused records", store.open_rejects()["file_id"].n_unique())
-    report = retry_rejected(project.events, store, project.settings, landed_at, on_file=progress.advance)
+    report = retry_rejected(
+        project.events,
+        WarehouseEvents(warehouse, _told_to(progress)),
+        project.settings,
+        landed_at,
+        on_listed=lambda files: progress.begin("Landing refused records", files),
+        on_file=progress.advance,
+    )
     if report.outcomes.total():
         _compact(warehouse)
     progress.end(f"{report.outcomes.total():,} of {report.outcomes.total() + report.refused.total():,} records")

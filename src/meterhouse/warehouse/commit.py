@@ -119,6 +119,13 @@ def write_cache(file: Path, content: bytes) -> None:
     unfinished.rename(file)
 
 
+def write_note(file: Path, content: bytes) -> None:
+    """Write a file that is old or new after a power cut, and new once this returns."""
+    write_cache(file, content)
+    sync_files([file])
+    sync_folders([file.parent, file.parent.parent])
+
+
 def sync_files(paths: Iterable[Path]) -> None:
     """Wait until the contents of files are on the disk."""
     for path in paths:
