@@ -49,13 +49,17 @@ def until_it_holds(table: str, attempt: Callable[[], Result]) -> Result:
                 raise WarehouseError(message) from conflict
         except (DeltaError, OSError) as fault:
             message = (
-                f"Table '{table}' could not be written ({fault}). All or nothing of it is stored; "
+                f"Table '{table}' could not be written ({_in_one_line(fault)}). All or nothing of it is stored; "
                 f"see to free space and permissions of the warehouse folder, and run again."
             )
             raise WarehouseError(message) from fault
         # Writers that collided must not wake together; the process id differs between them without a random number.
         time.sleep(0.005 * (tries + 1) * (1 + os.getpid() % 7))
     raise AssertionError
+
+
+def _in_one_line(fault: Exception) -> str:
+    return " ".join(str(fault).replace("\u21b3", " ").split())
 
 
 def make_durable(handle: DeltaTable) -> None:
@@ -115,8 +119,17 @@ def write_cache(file: Path, content: bytes) -> None:
     """Write a file that may be lost, but that no reader ever sees half of."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    unfinished.write_bytes(content)
+    write_whole(unfinished, content)
     unfinished.rename(file)
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file, or none where there is no space for all of it; Python would not say in the fault which file."""
+    try:
+        file.write_bytes(content)
+    except OSError as fault:
+        file.unlink(missing_ok=True)
+        raise OSError(fault.errno, fault.strerror, str(file)) from fault
 
 
 def write_note(file: Path, content: bytes) -> None:

@@ -65,6 +65,11 @@ def write_files(table: Path, stored: Stored, rows: pl.DataFrame) -> list[AddActi
             pool.submit(_write_file, table, stored.partition, value, part)
             for value, part in _by_partition(rows, stored.partition)
         ]
+    if any(action.exception() for action in written):
+        # Where the disk is full, files that no commit will name would leave even less of it.
+        for action in written:
+            if action.exception() is None:
+                (table / unquote(action.result().path)).unlink()
     return [action.result() for action in written]
 
 

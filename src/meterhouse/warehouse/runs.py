@@ -18,7 +18,7 @@ import msgspec
 import polars as pl
 import pyarrow as pa
 
-from meterhouse.warehouse.commit import sync_files, sync_folders
+from meterhouse.warehouse.commit import sync_files, sync_folders, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +101,7 @@ class Runs:
         named = {segment.file for run in self._runs for segment in run}
         sync_files(self._folder / file for file in named - self._saved)
         unfinished = self._folder / f"{_MANIFEST}.tmp"
-        unfinished.write_bytes(msgspec.json.encode(Manifest(covers, tuple(self._runs))))
+        write_whole(unfinished, msgspec.json.encode(Manifest(covers, tuple(self._runs))))
         sync_files([unfinished])
         sync_folders([self._folder])
         unfinished.rename(self._folder / _MANIFEST)
@@ -140,7 +140,7 @@ class Runs:
     def _write(self, numbers: pl.Series) -> Segment:
         segment = Segment(f"{uuid4()}.numbers", len(numbers))
         held = numbers.to_arrow()
-        (self._folder / segment.file).write_bytes(held.buffers()[1].slice(held.offset * _BYTES, len(held) * _BYTES))
+        write_whole(self._folder / segment.file, held.buffers()[1].slice(held.offset * _BYTES, len(held) * _BYTES))
         return segment
 
     def _open(self, segment: Segment) -> pl.Series:
