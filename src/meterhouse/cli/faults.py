@@ -41,6 +41,10 @@ class TellingGroup(TyperGroup):
         except MeterhouseError as fault:
             tell(fault, as_json=ctx.obj is not None and ctx.obj.as_json)
             raise typer.Exit(fault.exit_code) from None
+        except typer.BadParameter as fault:
+            # How pydantic, by which Typer reads options, begins what a check of Typer says.
+            fault.message = fault.message.removeprefix("Value error, ")
+            raise
         except KeyboardInterrupt:
             tell_interrupted()
             raise typer.Exit(INTERRUPTED) from None
