@@ -10,7 +10,8 @@ LOCKED := .venv/.locked
 READY := .venv/.ready
 DEMO := build/demo
 LARGEST := SELECT number FROM invoices ORDER BY total_minor DESC, number LIMIT 1
-WITHOUT_HINTS := sed '/^What to look at next/,$$d'
+# A command and what it prints, without the hints at its end.
+SHOWN = @echo '$(1)' && $(1) | sed '/^What to look at next/,$$d'
 PIP_OPTIONS := --quiet --quiet --disable-pip-version-check
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` names another.
@@ -28,8 +29,8 @@ help: ## List what can be made
 .PHONY: demo
 demo: $(READY) ## Bill real usage events and show the invoices
 	@rm -rf $(DEMO) && mkdir -p build && cp -R data/ai-usage $(DEMO) && rm -rf $(DEMO)/warehouse
-	$(BIN)/meterhouse --project $(DEMO) run --through 2026-02-28 | $(WITHOUT_HINTS)
-	$(BIN)/meterhouse --project $(DEMO) invoices list --status finalized --largest --limit 4 | $(WITHOUT_HINTS)
+	$(call SHOWN,$(BIN)/meterhouse --project $(DEMO) run --through 2026-02-28)
+	$(call SHOWN,$(BIN)/meterhouse --project $(DEMO) invoices list --status finalized --largest --limit 4)
 	@number=$$($(BIN)/meterhouse --project $(DEMO) sql --csv "$(LARGEST)" | tail -n 1); \
 		echo '$(BIN)/meterhouse --project $(DEMO) invoices show' "$$number"; \
 		$(BIN)/meterhouse --project $(DEMO) invoices show "$$number"
