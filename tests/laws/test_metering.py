@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
 
 import msgspec
 import polars as pl
@@ -141,6 +142,18 @@ def test_cutting_days_where_nothing_begins_changes_no_quantity(
     used, cycles = landed(sent).events, cycles_of(ends)
     finer = daily(used, cycles_of(ends | more))
     assert_same(quantities(finer, cycles), quantities(daily(used, cycles), cycles))
+
+
+@settings(max_examples=25, deadline=None)
+@given(events, bounds, st.integers(1, 300))
+def test_merging_in_portions_of_any_size_changes_no_quantity(
+    sent: list[tuple[datetime, object, str]], ends: set[datetime], most: int
+) -> None:
+    cycles = cycles_of(ends)
+    states = daily(landed(sent).events, cycles)
+    with patch("meterhouse.metering.states._MOST_WEIGHT", most):
+        in_portions = quantities(states, cycles)
+    assert_same(in_portions, quantities(states, cycles))
 
 
 @settings(max_examples=40, deadline=None)

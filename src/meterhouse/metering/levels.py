@@ -21,6 +21,9 @@ _SECOND: Final = 1_000_000
 LEVEL: Final = ("sum_by_seconds", "sum_by_microseconds")
 """What a day keeps, besides the sum of its values."""
 
+LEVEL_COLUMNS: Final = ("date", "slice_start", "period_start", "period_end")
+"""What else `level_over_period` looks at."""
+
 
 def level_states(value: pl.Expr) -> dict[str, pl.Expr]:
     """The state `LEVEL` of a group of events of one day."""

@@ -40,6 +40,8 @@ _MATCHING: Final = "matching"
 _VALUE: Final = "value"
 _SHARED: Final = "_shared"
 _PERIOD: Final = ("subscription_id", "cycle", "meter")
+_BY: Final = ("customer_id", *_PERIOD)
+"""The customer goes without saying, and says which of the states are to be read."""
 _MEASURES: Final = ("aggregation", "percent", "carry_over", "rounding", "rounding_to", "definition")
 _SLICE: Final = ("date", "customer_id", "slice_start", "attributed", "group_json")
 
@@ -200,7 +202,7 @@ def measure_periods(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl
     wanted = periods.join(meters.select("meter", *_MEASURES), on="meter")
     slices = _of_periods(usage_daily, wanted)
     nothing = pl.when(pl.col("aggregation").is_in(OF_NOTHING)).then(pl.lit(0, dtype=QUANTITY))
-    usage = wanted.join(combine(slices, _PERIOD), on=_PERIOD, how="left").with_columns(
+    usage = wanted.join(combine(slices, _BY), on=_BY, how="left").with_columns(
         # A group of events that were all skipped has no quantity of its own either.
         quantity=rounded(pl.coalesce("quantity", nothing), pl.col("rounding"), pl.col("rounding_to")),
         events=pl.col("events").fill_null(0),
@@ -213,40 +215,52 @@ def measure_groups(usage_daily: pl.LazyFrame, periods: pl.LazyFrame, meters: pl.
     """The same quantities split by the groups of the meters that have some (`usage_by_group`), not rounded."""
     wanted = periods.join(meters.select("meter", *_MEASURES), on="meter")
     slices = _of_periods(usage_daily.filter(pl.col("group_json") != NO_GROUPS), wanted)
-    found = combine(slices, [*_PERIOD, "group_json"])
-    bounds = wanted.select(*_PERIOD, "customer_id", "period_start", "period_end")
-    return conform(found.join(bounds, on=_PERIOD), UsageByGroup)
+    found = combine(slices, [*_BY, "group_json"])
+    bounds = wanted.select(*_BY, "period_start", "period_end")
+    return conform(found.join(bounds, on=_BY), UsageByGroup)
 
 
 def _of_periods(usage_daily: pl.LazyFrame, wanted: pl.LazyFrame) -> pl.LazyFrame:
     """Daily states with the cycle that they fall into, of each subscription of their customer.
 
-    A slice lies in one cycle of a subscription, which is looked up: to join all slices with all cycles would take the
-    square of a long history. What is carried over counts in every later cycle as well, so there it cannot be helped.
+    What is carried over counts in every later cycle as well.
     """
     # An unattributed id may look like a customer's, but is not the customer (rule 1.5).
     known = usage_daily.filter("attributed")
-    once = wanted.filter(~pl.col("carry_over"))
-    subscribed = once.select("subscription_id", "customer_id", "meter").unique()
-    cycles = once.drop("customer_id").sort("period_start")
-    first = once.select(pl.col("period_start").min().dt.date()).collect().item()
-    within = (
-        known.filter(pl.col("date") >= pl.lit(first, pl.Date))
-        .join(subscribed, on=["customer_id", "meter"])
+    measured = wanted.collect()
+    once, carried = measured.filter(~pl.col("carry_over")), measured.filter("carry_over")
+    recent = known.filter(pl.col("date") >= pl.lit(once["period_start"].dt.date().min(), pl.Date))
+    within = recent.join(_cycles_of_slices(recent, once.lazy()), on=["customer_id", "slice_start"]).join(
+        once.lazy(), on=_BY
+    )
+    if carried.is_empty():
+        return within
+    until = known.join(carried.lazy(), on=["customer_id", "meter"]).filter(pl.col("slice_start") < pl.col("period_end"))
+    return pl.concat([within, until], how="diagonal")
+
+
+def _cycles_of_slices(states: pl.LazyFrame, wanted: pl.LazyFrame) -> pl.LazyFrame:
+    """The cycle that a customer's slice falls into, of each subscription: customer_id, slice_start, and the cycle.
+
+    A slice lies in one cycle of a subscription, which is looked up: to join all slices with all cycles would take the
+    square of a long history.
+    """
+    cycles = wanted.select("subscription_id", "customer_id", "cycle", "period_start", "period_end").unique()
+    found = (
+        states.select("customer_id", "slice_start")
+        .unique()
+        .join(cycles.select("customer_id", "subscription_id").unique(), on="customer_id")
         .sort("slice_start")
         .join_asof(
-            cycles,
+            cycles.drop("customer_id").sort("period_start"),
             left_on="slice_start",
             right_on="period_start",
-            by=["subscription_id", "meter"],
-            coalesce=False,
+            by="subscription_id",
             check_sortedness=False,
         )
         .filter(pl.col("slice_start") < pl.col("period_end"))
     )
-    carried = wanted.filter("carry_over").join(known, on=["customer_id", "meter"])
-    until = carried.filter(pl.col("slice_start") < pl.col("period_end"))
-    return pl.concat([within, until], how="diagonal")
+    return found.select("customer_id", "slice_start", "subscription_id", "cycle").collect(engine="streaming").lazy()
 
 
 def property_names(meter: Meter) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 import polars as pl
 
-from meterhouse.metering.levels import LEVEL, level_over_period, level_states, mean_level
+from meterhouse.metering.levels import LEVEL, LEVEL_COLUMNS, level_over_period, level_states, mean_level
 from meterhouse.metering.numeric_text import number_of_text
 from meterhouse.metering.parts import exact_sum, from_parts, parts_of
 from meterhouse.metering.slices import midnight
@@ -70,6 +70,10 @@ _LISTS: Final = ("distinct_values", "sorted_values")
 
 OF_NOTHING: Final = ("count", "sum", "unique", "weighted_sum")
 """Aggregations whose quantity of no events is 0; the others have none."""
+
+_ROW_WEIGHT: Final = 10
+_MOST_WEIGHT: Final = 16_000_000
+"""Of the states that are merged at once: values in lists, and rows, each of which is as large as ten values."""
 
 _LEAST_PERCENT: Final = 10**6
 """Parts of 10^-12 in the smallest step of a percent."""
@@ -176,9 +180,45 @@ def combine(states: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     averaged (null will do for other aggregations): each the same throughout a group. `of_days` adds them. States
     from before the period count as if they had come at its start. No events: 0, except that max, min, avg, last and
     percentile of nothing have no quantity (null). Raises where 10^10 events or more are in one group.
+
+    Computes at once, in portions: their groups fit into memory, whatever the history, where each of them does.
     """
+    return pl.concat([_combined(states, portion, by) for portion in _portions(states, by)]).lazy()
+
+
+def _portions(states: pl.LazyFrame, by: Sequence[str]) -> list[pl.DataFrame]:
+    """The groups, in portions that are merged at once; like aggregations together, as they keep the same columns."""
+    values = (pl.col(name).list.len().cast(pl.Int64).sum() for name in _LISTS)
+    weight = pl.sum_horizontal(pl.len().cast(pl.Int64) * _ROW_WEIGHT, *values)
+    groups = states.group_by([*by, "aggregation"]).agg(weight.alias("weight")).collect(engine="streaming")
+    portion = pl.col("weight").cum_sum() // _MOST_WEIGHT
+    return groups.sort("aggregation", *by).with_columns(portion=portion).partition_by("portion") or [groups]
+
+
+def _combined(states: pl.LazyFrame, portion: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """The quantities of some groups. Of their states only the columns that their aggregations keep are read."""
+    functions = portion["aggregation"].unique().to_list()
+    kept = {name for function in functions for name in _KEPT[function]}
+    of_level = (*LEVEL_COLUMNS, *LEVEL) if "weighted_sum" in functions else ()
+    read = dict.fromkeys((*by, "aggregation", "percent", "events", "skipped", *sorted(kept), *of_level))
+    # Bounds reach the files and whatever is joined, so that most of the others are not even read; a join does not.
+    bounds = [pl.col(name).is_between(*_bounds(portion[name])) for name in by]
+    within = states.filter(*bounds).join(portion.lazy(), on=by, how="semi").select(*read)
+    whole = merged(kept - {*LEVEL, "distinct_values"})
+    if "unique" in functions:
+        whole["distinct"] = pl.col("distinct_values").explode(empty_as_null=False).drop_nulls().n_unique()
+    level = level_over_period() if of_level else []
     of_meter = pl.col("aggregation", "percent").first()
-    merged_states = unfold(states.group_by(by).agg(of_meter, *level_over_period(), **merged(KINDS.keys() - {*LEVEL})))
+    groups = within.collect(engine="streaming").lazy().group_by(by).agg(of_meter, *level, **whole)
+    return groups.select(*by, _quantity(functions).alias("quantity"), "events", "skipped").collect()
+
+
+def _bounds(values: pl.Series) -> tuple[pl.Expr, pl.Expr]:
+    return pl.lit(values.min(), values.dtype), pl.lit(values.max(), values.dtype)
+
+
+def _quantity(functions: Container[str]) -> pl.Expr:
+    """The quantity of a merged state of one of these aggregations."""
     events = pl.col("events").cast(_MOST_EVENTS).cast(QUANTITY)
     chosen = {
         "count": events,
@@ -186,17 +226,20 @@ def combine(states: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
         "min": pl.col("min"),
         "max": pl.col("max"),
         "avg": _exact_mean(pl.col("sum"), pl.col("events")),
-        "last": pl.col("last"),
-        "unique": pl.col("distinct_values").list.len().cast(QUANTITY),
+        "last": pl.col(LAST).struct.field("last"),
+        "unique": pl.col("distinct").cast(QUANTITY),
         "weighted_sum": mean_level(),
-        "percentile": _nearest_rank(pl.col("sorted_values"), pl.col("percent")),
+        "percentile": _nearest_rank(pl.col("sorted_values").list.sort(), pl.col("percent")),
     }
-    quantity = pl.coalesce(
-        # The count is looked at in every group: that of a sum says whether the sum can have overflowed.
-        pl.when(pl.col("aggregation") == function, events.is_not_null()).then(quantity)
-        for function, quantity in chosen.items()
+    return pl.coalesce(
+        pl.lit(None, dtype=QUANTITY),
+        *(
+            # The count is looked at in every group: that of a sum says whether the sum can have overflowed.
+            pl.when(pl.col("aggregation") == function, events.is_not_null()).then(quantity)
+            for function, quantity in chosen.items()
+            if function in functions
+        ),
     )
-    return merged_states.select(*by, quantity.alias("quantity"), "events", "skipped")
 
 
 def _number_of(events: pl.Expr) -> pl.Expr:
