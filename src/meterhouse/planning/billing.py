@@ -118,6 +118,8 @@ def _bill_and_store(settings: Settings, warehouse: Warehouse, as_of: datetime) -
     if finalized:
         named = f"{settings.invoice_series} {last + 1} to {last + finalized}"
         commit_together(warehouse, named, stored + finalized, found.finalized)
+        for table in found.finalized:
+            warehouse.compact(table)
     for name, table in _DRAFT_TABLES.items():
         warehouse.replace(table, found.drafts[name])
     warehouse.replace("estimates", found.estimates)

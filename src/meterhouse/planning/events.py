@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _IDENTITIES: Final = "_index/files.json"
 _LANDED: Final = (
     "events",
+    "untyped_properties",
     "landed_files",
     "rejected_events",
     "event_duplicates",

@@ -103,6 +103,7 @@ def _append_run(project: Project, warehouse: Warehouse, as_of: datetime) -> None
         "engine": __version__,
     }
     warehouse.append("runs", pl.DataFrame([row], schema=schema_of(Runs)))
+    warehouse.compact("runs")
 
 
 def _inputs_digest(project: Project, warehouse: Warehouse) -> str:
