@@ -22,7 +22,8 @@ from meterhouse.catalog.sources import Source
 from meterhouse.errors import ProjectError
 from meterhouse.landing import FileToLand, Origin, land_folder, list_files, read_batches
 from meterhouse.landing.formats.parquet import read_rows
-from meterhouse.landing.small import SmallFile, read_small
+from meterhouse.landing.identities import Identities
+from meterhouse.landing.small import SMALL_BYTES, SmallFile, read_small
 from tests.records import CLOCK, DyingStore, KilledError, event, land
 from tests.tables import assert_rows
 
@@ -625,3 +626,13 @@ def test_how_much_of_a_file_has_been_read_is_told_with_each_batch(tmp_path: Path
     assert told == sorted(told)
     assert told[-1] == 1
     assert name.endswith(".gz") or told[0] < 0.5
+
+
+def test_files_that_are_hashed_ahead_are_what_each_is_alone(tmp_path: Path) -> None:
+    for number, size in enumerate((1, SMALL_BYTES + 1, SMALL_BYTES + 2, 2, SMALL_BYTES + 3)):
+        (tmp_path / f"{number}.jsonl").write_bytes(b"x" * size)
+    gone = FileToLand(tmp_path / "gone.jsonl", "gone.jsonl")
+    files = list_files(tmp_path).files
+    files = (*files[:2], gone, *files[2:])
+    alone = Identities(DyingStore())
+    assert list(Identities(DyingStore()).each(files)) == [(file, alone.find(file)) for file in files]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import zip_longest
 from typing import Final
 
 from meterhouse.landing.files import FileToLand, Identity, Problem, identify, look_at
 from meterhouse.landing.keep import EventStore
+from meterhouse.landing.small import SMALL_BYTES
 
 STILL_WRITTEN: Final = (
     "It changed while it was read, so it is still being written. It is left for the next landing. "
@@ -20,6 +24,16 @@ class Identities:
         self._store = store
         self._before = store.identities()
         self._now: dict[str, Identity] = {}
+
+    def each(self, files: tuple[FileToLand, ...]) -> Iterator[tuple[FileToLand, Identity | Problem]]:
+        """Find file after file; a large new one is hashed while whoever iterates reads the one before it."""
+        with ThreadPoolExecutor(1, thread_name_prefix="hashing") as thread:
+            ahead: Future[Identity | Problem] | None = None
+            for file, following in zip_longest(files, files[1:]):
+                found = self.find(file) if ahead is None else ahead.result()
+                is_worth_it = following is not None and self._is_large_and_new(following)
+                ahead = thread.submit(self.find, following) if is_worth_it else None
+                yield file, found
 
     def find(self, file: FileToLand) -> Identity | Problem:
         """Hash a file, unless it is as it was; a problem where it cannot be read, or changes meanwhile."""
@@ -37,6 +51,10 @@ class Identities:
             return Problem(file.name, STILL_WRITTEN)
         self._now[file.name] = identity
         return identity
+
+    def _is_large_and_new(self, file: FileToLand) -> bool:
+        look = None if file.name in self._before or file.name in self._now else look_at(file.path)
+        return look is not None and look.bytes > SMALL_BYTES
 
     def save(self) -> None:
         """Keep what was found for the next landing."""

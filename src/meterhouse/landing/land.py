@@ -118,9 +118,8 @@ class _Landing:
         begun_before = {*self._resumed["file_id"], *self._notes.files(is_retry=False)}
         begun = Begun(settings=settings, landed_at=landed_at)
         with self._gathered(begun) as gathered:
-            for file in self._files:
+            for file, found in self._identities.each(self._files):
                 on_file(file)
-                found = self._identities.find(file)
                 if isinstance(found, Problem):
                     self._problems.append(found)
                 elif gathered.has(found.file_id):
