@@ -27,6 +27,17 @@ PLACE: Final = ["file_id", "position"]
 
 CLOCK: Final = datetime(2026, 3, 2, tzinfo=UTC)
 
+LANDED: Final = (
+    "events",
+    "rejected_events",
+    "event_duplicates",
+    "event_conflicts",
+    "voids",
+    "voided_events",
+    "landed_files",
+)
+"""Tables that landing writes."""
+
 
 class KilledError(Exception):
     """The process was killed."""

@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 
 from meterhouse.catalog.settings import Settings
 from meterhouse.landing import land_folder
-from tests.records import CLOCK, DyingStore, event
+from tests.records import CLOCK, LANDED, DyingStore, event
 
 LINES: Final = [
     event('{"n": 1}', event_id="a").encode(),
@@ -47,16 +47,6 @@ TOLD: Final = Settings.model_validate(
             "theirs": {"files": "theirs*", "shape": "meterhouse"},
         },
     }
-)
-
-TABLES: Final = (
-    "events",
-    "rejected_events",
-    "event_duplicates",
-    "event_conflicts",
-    "voids",
-    "voided_events",
-    "landed_files",
 )
 
 BEGINNINGS: Final = ("", "", "ours-", "theirs-")
@@ -118,5 +108,5 @@ def test_files_give_the_same_whether_they_are_read_together_or_alone(
 ) -> None:
     alone = _landed(files, changed, batch_rows, small_bytes=-1)
     together = _landed(files, changed, batch_rows, small_bytes)
-    for table in TABLES:
+    for table in LANDED:
         assert_frame_equal(together.table(table), alone.table(table), check_row_order=False, check_column_order=False)

@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 
 from meterhouse.auditing.audit import prepare
 from meterhouse.catalog import Aggregation, Filter, Meter
-from meterhouse.catalog.rows import meter_rows, meter_version_rows
+from meterhouse.catalog.rows import meter_rows
 from meterhouse.metering import combine, of_spans
 from meterhouse.planning import hourly_states
 from meterhouse.warehouse import Warehouse
 from tests.oracle.engine import register
 from tests.oracle.test_metering import (
     CUSTOMERS,
-    LANDED_FILES,
     PROPERTIES,
     SUBSCRIPTIONS,
     changes,
@@ -28,6 +27,7 @@ from tests.oracle.test_metering import (
     event_rows,
     filters,
     sent,
+    tables_of,
 )
 from tests.small_project import without_waiting_for_the_disk
 
@@ -89,16 +89,8 @@ def measured(warehouse: Warehouse, made: dict[str, Meter], events: pl.DataFrame)
 
 def counted_again(made: dict[str, Meter], events: pl.DataFrame) -> list[tuple[Any, ...]]:
     """The same hours, of the events themselves."""
-    tables = {
-        "events": events,
-        "landed_files": LANDED_FILES,
-        "meters": meter_rows(made),
-        "meter_versions": meter_version_rows(made),
-        "customers": CUSTOMERS,
-        "subscriptions": SUBSCRIPTIONS,
-    }
     with duckdb.connect() as connection:
-        register(connection, tables)
+        register(connection, tables_of(events, made))
         prepare(connection)
         return connection.execute(QUANTITIES).fetchall()
 

@@ -287,6 +287,18 @@ def changing(meter: Meter, later: list[tuple[datetime, Filter | None, str | None
     return Meter.model_validate(dict(meter) | {"changes": tuple(changed)})
 
 
+def tables_of(events: pl.DataFrame, made: dict[str, Meter]) -> dict[str, pl.DataFrame]:
+    """What is measured, of whom and how, as DuckDB gets it."""
+    return {
+        "events": events,
+        "landed_files": LANDED_FILES,
+        "meters": meter_rows(made),
+        "meter_versions": meter_version_rows(made),
+        "customers": CUSTOMERS,
+        "subscriptions": SUBSCRIPTIONS,
+    }
+
+
 def audited(events: pl.DataFrame, made: dict[str, Meter], cycles: pl.DataFrame) -> pl.DataFrame:
     """Usage by Polars, after DuckDB has agreed with all of it."""
     cuts = cuts_within_days(cycles.lazy())
@@ -294,13 +306,7 @@ def audited(events: pl.DataFrame, made: dict[str, Meter], cycles: pl.DataFrame) 
     wanted = cycles.join(pl.DataFrame({"meter": list(made)}), how="cross")
     measured = (daily.lazy(), wanted.lazy(), meter_rows(made).lazy())
     usage, groups = measure_periods(*measured).collect(), measure_groups(*measured).collect()
-    tables = {
-        "events": events,
-        "landed_files": LANDED_FILES,
-        "meters": meter_rows(made),
-        "meter_versions": meter_version_rows(made),
-        "customers": CUSTOMERS,
-        "subscriptions": SUBSCRIPTIONS,
+    tables = tables_of(events, made) | {
         "billing_periods": cycles,
         "metered_prices": price_rows(made),
         "usage_daily": daily,

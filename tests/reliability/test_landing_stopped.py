@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from meterhouse.auditing import audit
+from tests.records import LANDED
 from tests.reliability.comparing import assert_same
 from tests.small_project import call, contents, make_project, warehouse_of, write
 
@@ -22,16 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY: Final = Path(__file__).parents[2]
-
-LANDED: Final = (
-    "events",
-    "rejected_events",
-    "event_duplicates",
-    "event_conflicts",
-    "voids",
-    "voided_events",
-    "landed_files",
-)
 
 IN_SMALL_BATCHES: Final = """
 import sys
