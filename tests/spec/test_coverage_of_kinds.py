@@ -83,7 +83,7 @@ refusal     | no_timestamp bad_timestamp       | landing_records | a_record_that
 refusal     | timestamp_in_future              | landing_records | a_record_that_cannot_be_used_is_kept_with_its_reason
 refusal     | bad_received_at bad_metadata     | landing_records | a_record_that_cannot_be_used_is_kept_with_its_reason
 refusal     | number_out_of_range              | landing_records | a_record_that_cannot_be_used_is_kept_with_its_reason
-refusal     | repeated_field                   | landing_records | a_record_that_cannot_be_used_is_kept_with_its_reason
+refusal     | repeated_field id_too_long       | landing_records | a_record_that_cannot_be_used_is_kept_with_its_reason
 refusal     | bad_utf8                         | landing_files   | bytes_that_are_not_utf8_are_shown
 refusal     | unknown_columns                  | landing_files   | a_parquet_file_with_other_columns_is_refused_as_a_whole
 refusal     | unreadable_file                  | landing_files   | a_damaged_file_is_reported_and_what_could_be_read_is_landed

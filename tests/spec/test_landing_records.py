@@ -113,6 +113,11 @@ REFUSED: list[tuple[Reason, str]] = [
     ("no_name", f'{{"customer_id": "ada", {AT}}}'),
     ("no_name", f'{{"name": " ", "customer_id": "ada", {AT}}}'),
     ("name_too_long", f'{{"name": "{"é" * 129}", "customer_id": "ada", {AT}}}'),
+    ("id_too_long", event(event_id="é" * 501)),
+    ("id_too_long", event(customer="a" * 1001)),
+    ("id_too_long", f'{{"name": "call", "external_customer_id": "{"a" * 1001}", {AT}}}'),
+    ("id_too_long", f'{{"name": "call", "customer_id": "ada", "source": "{"a" * 1001}", {AT}}}'),
+    ("id_too_long", '{"void": "' + "a" * 1001 + '"}'),
     ("no_event_id", f'{{"event_id": "", "name": "call", "customer_id": "ada", {AT}}}'),
     ("no_customer", f'{{"name": "call", {AT}}}'),
     ("no_customer", f'{{"name": "call", "customer_id": "", "external_customer_id": null, {AT}}}'),
@@ -168,6 +173,13 @@ def test_every_reason_has_a_record_that_shows_it() -> None:
     of_files = {"unreadable_file", "file_changed", "unknown_columns", "no_id_in_changed_file"}
     of_lines = {"bad_utf8", "bad_csv", "record_too_large", "too_many_properties"}
     assert {reason for reason, _ in REFUSED} | of_files | of_lines == set(get_args(Reason)) == EXPLANATIONS.keys()
+
+
+def test_ids_may_have_a_thousand_bytes() -> None:
+    longest = "é" * 500
+    assert read(event(event_id=longest, customer=longest)).events["event_id"].to_list() == [longest]
+    (explanation,) = read(event(customer=f"{longest}.")).rejected["explanation"]
+    assert explanation.startswith("An id is too long: customer_id has 1001 bytes. Expected 1,000 at most.")
 
 
 def test_the_explanation_says_what_was_found() -> None:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 NAME_CHARACTERS: Final = 128
 
+ID_BYTES: Final = 1000
+"""Of each id, and of who sent a record. Peers take 100 to 255 characters; every table of usage repeats these."""
+
+IDS: Final = ("event_id", "void", "customer_id", "external_customer_id", "subscription_id", "source")
+
 USUAL_INSTANT: Final = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,9})?(Z|[+-][01]\d:[0-5]\d)$"
 """Instants that Polars reads as Python does, and much faster. Seconds of 60 are left to Python, which refuses them."""
 
@@ -54,6 +59,7 @@ def find_faults(fields: pl.DataFrame, settings: Settings, landed_at: datetime, *
         ("no_voided_event", pl.col("void") == "", pl.lit("")),
         ("no_name", _is_missing("name") & is_event, pl.lit("")),
         ("name_too_long", _characters("name") > NAME_CHARACTERS, _characters("name").cast(pl.String())),
+        ("id_too_long", pl.any_horizontal(map(_is_long, IDS)), _longest()),
         ("no_event_id", pl.col("event_id") == "", pl.lit("")),
         ("no_id_in_changed_file", pl.col("event_id").is_null() & is_event & pl.lit(is_changed), pl.lit("")),
         ("no_customer", is_missing_customer & is_event & pl.lit(settings.missing_customer == "reject"), pl.lit("")),
@@ -74,6 +80,18 @@ def find_faults(fields: pl.DataFrame, settings: Settings, landed_at: datetime, *
 
 def _is_missing(field: str) -> pl.Expr:
     return pl.col(field).fill_null("").str.strip_chars() == ""
+
+
+def _is_long(field: str) -> pl.Expr:
+    return pl.col(field).str.len_bytes() > ID_BYTES
+
+
+def _longest() -> pl.Expr:
+    """The first id that is too long, and how long it is."""
+    return pl.coalesce(
+        pl.when(_is_long(field)).then(pl.format("{} has {} bytes", pl.lit(field), pl.col(field).str.len_bytes()))
+        for field in IDS
+    )
 
 
 def _characters(field: str) -> pl.Expr:

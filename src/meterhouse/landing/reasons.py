@@ -24,6 +24,7 @@ Reason: TypeAlias = Literal[
     "no_voided_event",
     "no_name",
     "name_too_long",
+    "id_too_long",
     "no_event_id",
     "no_id_in_changed_file",
     "no_customer",
@@ -96,6 +97,7 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
         "The record has no name. Expected what happened, in `name` (Dodo: `event_name`). Add it and send it again."
     ),
     "name_too_long": "The name has {detail} characters. Expected 128 at most. Shorten it and send it again.",
+    "id_too_long": "An id is too long: {detail}. Expected 1,000 at most. Shorten it and send it again.",
     "no_event_id": "The event id is empty text. Expected an id, or no such field. Give it an id and send it again.",
     "no_id_in_changed_file": (
         "The record has no event id, and a file of this name was landed before with other content: the record cannot "
