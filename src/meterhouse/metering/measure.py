@@ -26,6 +26,7 @@ from meterhouse.metering.states import (
     state,
     unfold,
     value_of,
+    weighed,
 )
 from meterhouse.tables import SentIds, Usage, UsageByGroup, UsageDaily, conform, empty
 from meterhouse.tables.columns import INSTANT, QUANTITY
@@ -226,7 +227,7 @@ def _of_periods(usage_daily: pl.LazyFrame, wanted: pl.LazyFrame) -> pl.LazyFrame
     What is carried over counts in every later cycle as well.
     """
     # An unattributed id may look like a customer's, but is not the customer (rule 1.5).
-    known = usage_daily.filter("attributed")
+    known = weighed(usage_daily).filter("attributed")
     measured = wanted.collect()
     once, carried = measured.filter(~pl.col("carry_over")), measured.filter("carry_over")
     recent = known.filter(pl.col("date") >= pl.lit(once["period_start"].dt.date().min(), pl.Date))

@@ -7,7 +7,7 @@ from typing import Final, Literal
 import polars as pl
 
 from meterhouse.catalog.meters import Aggregation
-from meterhouse.metering.states import combine, state, unfold
+from meterhouse.metering.states import combine, state, unfold, weighed
 from meterhouse.tables.columns import QUANTITY
 
 _PERIOD: Final = ["meter", "period_start", "period_end"]
@@ -33,4 +33,4 @@ def measure_over_customers(
             slice_start=pl.col("period_start"),
         )
     )
-    return combine(unfold(states), _PERIOD).select(*_PERIOD, "quantity")
+    return combine(weighed(unfold(states)), _PERIOD).select(*_PERIOD, "quantity")

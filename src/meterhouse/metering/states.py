@@ -68,11 +68,16 @@ _KEPT: Final[dict[Function, tuple[str, ...]]] = {
 
 _LISTS: Final = ("distinct_values", "sorted_values")
 
+_WITH_LISTS: Final = [function for function, kept in _KEPT.items() if not {*kept}.isdisjoint(_LISTS)]
+
 OF_NOTHING: Final = ("count", "sum", "unique", "weighted_sum")
 """Aggregations whose quantity of no events is 0; the others have none."""
 
+WEIGHT: Final = "weight"
+"""How large a state is: a column that `weighed` adds, for `combine`."""
+
 _ROW_WEIGHT: Final = 10
-_MOST_WEIGHT: Final = 16_000_000
+_MOST_WEIGHT: Final = 12_000_000
 """Of the states that are merged at once: values in lists, and rows, each of which is as large as ten values."""
 
 _LEAST_PERCENT: Final = 10**6
@@ -161,6 +166,12 @@ def unfold(states: pl.LazyFrame) -> pl.LazyFrame:
     return states.with_columns(*lacking, *lists)
 
 
+def weighed(states: pl.LazyFrame) -> pl.LazyFrame:
+    """Add how large each state is. Before anything is joined to states, so that joins need not carry lists for it."""
+    values = (pl.col(name).list.len().cast(pl.Int64).fill_null(0) for name in _LISTS)
+    return states.with_columns(pl.sum_horizontal(pl.lit(_ROW_WEIGHT, pl.Int64), *values).alias(WEIGHT))
+
+
 def of_days(states: pl.LazyFrame, meters: pl.LazyFrame, first: pl.Expr, last: pl.Expr) -> pl.LazyFrame:
     """Daily states with what `combine` asks for: what their meters (`Meters`) say, and a period of whole days."""
     return of_spans(states, meters, midnight(first), midnight(last.dt.offset_by("1d")))
@@ -168,13 +179,15 @@ def of_days(states: pl.LazyFrame, meters: pl.LazyFrame, first: pl.Expr, last: pl
 
 def of_spans(states: pl.LazyFrame, meters: pl.LazyFrame, start: pl.Expr, end: pl.Expr) -> pl.LazyFrame:
     """States with what `combine` asks for: what their meters (`Meters`) say, and the bounds of a period."""
-    return states.join(meters.select("meter", "aggregation", "percent"), on="meter").with_columns(
-        period_start=start, period_end=end
+    return (
+        weighed(states)
+        .join(meters.select("meter", "aggregation", "percent"), on="meter")
+        .with_columns(period_start=start, period_end=end)
     )
 
 
 def combine(states: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
-    """Merge states into one quantity per group: `by`, `quantity`, `events`, `skipped`.
+    """Merge states, `weighed`, into one quantity per group: `by`, `quantity`, `events`, `skipped`.
 
     Expects columns `aggregation` and `percent` of the meter, and `period_start` and `period_end`, over which a level is
     averaged (null will do for other aggregations): each the same throughout a group. `of_days` adds them. States
@@ -187,12 +200,12 @@ def combine(states: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
 
 
 def _portions(states: pl.LazyFrame, by: Sequence[str]) -> list[pl.DataFrame]:
-    """The groups, in portions that are merged at once; like aggregations together, as they keep the same columns."""
-    values = (pl.col(name).list.len().cast(pl.Int64).sum() for name in _LISTS)
-    weight = pl.sum_horizontal(pl.len().cast(pl.Int64) * _ROW_WEIGHT, *values)
-    groups = states.group_by([*by, "aggregation"]).agg(weight.alias("weight")).collect(engine="streaming")
-    portion = pl.col("weight").cum_sum() // _MOST_WEIGHT
-    return groups.sort("aggregation", *by).with_columns(portion=portion).partition_by("portion") or [groups]
+    """The groups, in portions that are merged at once: those with lists apart, so that lists of no others are read."""
+    groups = states.group_by([*by, "aggregation"]).agg(pl.col(WEIGHT).sum()).collect(engine="streaming")
+    numbered = groups.sort("aggregation", *by).with_columns(
+        portion=pl.col(WEIGHT).cum_sum() // _MOST_WEIGHT, has_lists=pl.col("aggregation").is_in(_WITH_LISTS)
+    )
+    return numbered.partition_by("has_lists", "portion") or [groups]
 
 
 def _combined(states: pl.LazyFrame, portion: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
