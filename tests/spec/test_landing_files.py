@@ -636,3 +636,28 @@ def test_files_that_are_hashed_ahead_are_what_each_is_alone(tmp_path: Path) -> N
     files = (*files[:2], gone, *files[2:])
     alone = Identities(DyingStore())
     assert list(Identities(DyingStore()).each(files)) == [(file, alone.find(file)) for file in files]
+
+
+@pytest.mark.usefixtures("_no_file_is_small")
+def test_a_file_that_was_begun_and_is_gone_is_told_of_until_it_is_back(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("\n".join([WITHOUT_ID, event(event_id="1")]))
+    store = DyingStore(appends_left=1)
+    with pytest.raises(KilledError):
+        land(tmp_path, store, batch_rows=1)
+    store.appends_left = None
+    begun = tmp_path / "a.jsonl"
+    begun.rename(tmp_path / ".a.jsonl")
+    for _ in range(2):
+        (problem,) = land_folder(tmp_path, store, Settings(name="test"), CLOCK).problems
+        assert problem.name == "a.jsonl"
+        assert problem.explanation.startswith("A landing that was cut off stored a part of it")
+    begun.write_text("\n".join([WITHOUT_ID, event(event_id="1"), WITHOUT_ID]))
+    land(tmp_path, store)
+    assert_rows(
+        store.table("rejected_events").lazy().select("position", "reason"),
+        "position | reason\n1 | no_id_in_changed_file\n3 | no_id_in_changed_file",
+    )
+    (tmp_path / ".a.jsonl").rename(tmp_path / "b.jsonl")
+    report = land_folder(tmp_path, store, Settings(name="test"), CLOCK)
+    assert (report.problems, report.resumed) == ((), 1)
+    assert store.table("events").height == 2
