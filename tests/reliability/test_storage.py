@@ -16,6 +16,7 @@ import pytest
 
 from meterhouse.errors import WarehouseBusy, WarehouseError
 from meterhouse.warehouse import Warehouse, recover
+from meterhouse.warehouse.commit import write_note
 from tests.reliability.writer import DAY, ROWS, counter_of, day_of, run_of
 
 if TYPE_CHECKING:
@@ -103,6 +104,25 @@ def test_a_data_file_that_someone_took_away_is_not_forgotten(tmp_path: Path) -> 
     recover(warehouse)
     with pytest.raises(OSError, match="No such file"):
         warehouse.scan("runs").collect()
+
+
+def test_a_note_takes_its_name_only_when_its_content_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, seen = tmp_path / "note", []
+    fsync = os.fsync
+
+    def spy(descriptor: int) -> None:
+        synced = Path(f"/proc/self/fd/{descriptor}").resolve()
+        seen.append((synced.read_bytes() if synced.is_file() else b"", note.read_bytes()))
+        fsync(descriptor)
+
+    write_note(note, b"old")
+    monkeypatch.setattr(os, "fsync", spy)
+    write_note(note, b"new")
+    assert seen[0] == (b"new", b"old")
+    assert seen[1:]
+    assert all(found == (b"", b"new") for found in seen[1:])
 
 
 def _kill_writer(root: Path, milliseconds: int) -> int:

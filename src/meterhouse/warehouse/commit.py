@@ -117,10 +117,23 @@ def table_folder(handle: DeltaTable) -> Path:
 
 def write_cache(file: Path, content: bytes) -> None:
     """Write a file that may be lost, but that no reader ever sees half of."""
+    _write_beside(file, content).rename(file)
+
+
+def write_note(file: Path, content: bytes) -> None:
+    """Write a file that is old or new after a power cut, and new once this returns."""
+    unfinished = _write_beside(file, content)
+    # Renamed before its content is on the disk, it might be found empty.
+    sync_files([unfinished])
+    unfinished.rename(file)
+    sync_folders([file.parent, file.parent.parent])
+
+
+def _write_beside(file: Path, content: bytes) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     write_whole(unfinished, content)
-    unfinished.rename(file)
+    return unfinished
 
 
 def write_whole(file: Path, content: bytes) -> None:
@@ -130,13 +143,6 @@ def write_whole(file: Path, content: bytes) -> None:
     except OSError as fault:
         file.unlink(missing_ok=True)
         raise OSError(fault.errno, fault.strerror, str(file)) from fault
-
-
-def write_note(file: Path, content: bytes) -> None:
-    """Write a file that is old or new after a power cut, and new once this returns."""
-    write_cache(file, content)
-    sync_files([file])
-    sync_folders([file.parent, file.parent.parent])
 
 
 def sync_files(paths: Iterable[Path]) -> None:

@@ -18,7 +18,7 @@ import msgspec
 import polars as pl
 import pyarrow as pa
 
-from meterhouse.warehouse.commit import sync_files, sync_folders, write_whole
+from meterhouse.warehouse.commit import sync_files, sync_folders, write_note, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,12 +100,8 @@ class Runs:
         self._folder.mkdir(parents=True, exist_ok=True)
         named = {segment.file for run in self._runs for segment in run}
         sync_files(self._folder / file for file in named - self._saved)
-        unfinished = self._folder / f"{_MANIFEST}.tmp"
-        write_whole(unfinished, msgspec.json.encode(Manifest(covers, tuple(self._runs))))
-        sync_files([unfinished])
         sync_folders([self._folder])
-        unfinished.rename(self._folder / _MANIFEST)
-        sync_folders([self._folder])
+        write_note(self._folder / _MANIFEST, msgspec.json.encode(Manifest(covers, tuple(self._runs))))
         self._saved = named
         self._drop({file.name for file in self._folder.iterdir()} - named - {_MANIFEST})
 
